@@ -1,0 +1,1 @@
+"""The HTTP interface to what the dataflows wrote to PostgreSQL."""

@@ -1,0 +1,1 @@
+"""The dataflows, one module each, started with ``python -m bytewax.run dataflows.<name>``."""

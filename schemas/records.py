@@ -1,0 +1,111 @@
+"""The records between the steps of a dataflow: what a decoder makes, what a sink takes.
+
+Times are integers of nanoseconds since the Unix epoch, UTC. Prices and sizes are exact
+``Decimal``; sizes are in base units, notionals in quote units. Records are immutable and
+hold no reference cycles, which lets the garbage collector ignore them (``gc=False``).
+"""
+
+from decimal import Decimal
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Kind: TypeAlias = Literal["ticker", "orderbook", "trade", "control", "other"]
+"""What a frame carries. `control`: acks, heartbeats, status. `other`: data we have no use for."""
+
+Product: TypeAlias = Literal["spot", "linear", "inverse"]
+
+TradeId: TypeAlias = int | str
+
+
+class Trade(msgspec.Struct, frozen=True, gc=False):
+    """One execution, seen from the side of its taker."""
+
+    symbol: str
+    """Canonical: `BTC-USDT`, `BTC-USD-PERP`, `BTC-USD-220527`."""
+    trade_id: TradeId
+    """Unique within exchange and symbol; numeric ids are integers."""
+    time_ns: int
+    """When the exchange executed it, by the exchange's clock."""
+    taker_buys: bool
+    price: Decimal
+    size: Decimal
+    """In base units, also for contracts."""
+    notional: Decimal
+    """In quote units."""
+
+
+class TickerUpdate(msgspec.Struct, frozen=True, gc=False):
+    """A ticker frame in the common names; `None` is what the exchange did not send."""
+
+    symbol: str
+    time_ns: int | None
+    """`None`: the frame is not stamped; the receive time stands in."""
+    is_delta: bool
+    """Only the changed fields are there (Bybit): merge into the last full ticker."""
+    opening_price: Decimal | None = None
+    trade_price: Decimal | None = None
+    max_price: Decimal | None = None
+    min_price: Decimal | None = None
+    prev_closing_price: Decimal | None = None
+    acc_trade_volume_24h: Decimal | None = None
+    signed_change_price: Decimal | None = None
+    """`None`: derive it, `trade_price - prev_closing_price`."""
+    signed_change_rate: Decimal | None = None
+    """A fraction, 0.01 is one percent. `None`: derive it from the previous close."""
+
+
+Level: TypeAlias = tuple[Decimal, Decimal]
+"""Price and size. In a delta, size zero removes the price."""
+
+SequenceRule: TypeAlias = Literal["none", "growing", "linked", "consecutive", "bybit"]
+"""How an update proves that none is missing before it.
+
+- `none`: it cannot.
+- `growing`: `last_id` only grows; an update that is not newer is dropped (Coinone, Gate limited,
+  Binance partial books).
+- `linked`: `prev_id` is the `last_id` of the update before (OKX `prevSeqId`, Binance futures `pu`).
+- `consecutive`: `first_id` is the `last_id` of the update before plus one (Binance spot, Gate).
+- `bybit`: `last_id` is the one before plus one; a snapshot at any time replaces the book.
+"""
+
+ChecksumRule: TypeAlias = Literal["okx", "kraken"]
+
+
+class BookUpdate(msgspec.Struct, frozen=True, gc=False):
+    """One change of one order book, before it is applied."""
+
+    symbol: str
+    time_ns: int | None
+    """`None`: the frame is not stamped; the receive time stands in."""
+    is_snapshot: bool
+    """These are all levels of the book, as opposed to changed ones."""
+    bids: list[Level]
+    asks: list[Level]
+    sequence_rule: SequenceRule = "none"
+    first_id: int | None = None
+    last_id: int | None = None
+    prev_id: int | None = None
+    needs_snapshot: bool = False
+    """A delta of a feed whose snapshot comes by REST (Binance, Gate): until one was injected, the
+    book cannot be kept."""
+    depth: int | None = None
+    """Levels a side that the exchange keeps: truncate to it after each update."""
+    checksum: int | None = None
+    """As sent (unsigned for Kraken, signed for OKX); `None` where there is none to check."""
+    checksum_rule: ChecksumRule | None = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A record that could not be processed, with all that is needed to replay it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    error: str
+    """What was wrong and what was expected, for a person."""
+    step: str
+    """The step of the dataflow that refused it."""
