@@ -1,0 +1,60 @@
+"""Exact numbers: the one decimal context of trade arithmetic, and the bounds of what counts.
+
+Additions and products of prices and sizes are exact: the context raises instead of rounding.
+Where a division is needed (contracts into base units), it is rounded half-even to 12 decimals.
+"""
+
+import decimal
+from decimal import Decimal
+from typing import Final
+
+from schemas.errors import DecodeError
+
+# A price or size outside these bounds is a broken feed, not a market: 1e-24 is a millionth of
+# the smallest unit any of the exchanges quotes (1e-18), 1e24 a million times the largest.
+SMALLEST: Final = Decimal("1e-24")
+LARGEST: Final = Decimal("1e24")
+
+# 64 digits hold every product of two real numbers of a market; a frame with longer ones is
+# refused by `exact_product` before it can grow a sum without bound.
+PRODUCT: Final = decimal.Context(
+    prec=64, traps=[decimal.Inexact, decimal.Rounded, decimal.InvalidOperation, decimal.Overflow]
+)
+# Sums of such products: magnitude 48 digits, fraction at most 64 + 48, and room to count.
+SUM: Final = decimal.Context(
+    prec=256, traps=[decimal.Inexact, decimal.InvalidOperation, decimal.Overflow]
+)
+# Far more digits than any quotient needs, so that rounding to 12 decimals is the only rounding.
+QUOTIENT: Final = decimal.Context(
+    prec=256,
+    rounding=decimal.ROUND_HALF_EVEN,
+    traps=[decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow],
+)
+QUOTIENT_QUANTUM: Final = Decimal("1e-12")
+
+
+def exact_product(price: Decimal, size: Decimal) -> Decimal:
+    """`price * size`, after a check that both are positive numbers a market could have.
+
+    Raises:
+        DecodeError: One is not a finite number within bounds, or has too many digits.
+    """
+    try:
+        if SMALLEST <= price <= LARGEST and SMALLEST <= size <= LARGEST:
+            return PRODUCT.multiply(price, size)
+    except decimal.DecimalException:
+        pass  # a NaN, or more digits than PRODUCT holds: the same message serves
+    raise DecodeError(
+        f"price {price!s:.80} and size {size!s:.80}: expected two positive numbers "
+        f"between {SMALLEST} and {LARGEST} whose product has at most {PRODUCT.prec} digits"
+    )
+
+
+def quotient(dividend: Decimal, divisor: Decimal) -> Decimal:
+    """The quotient rounded half-even to 12 decimals: contracts in base units, averages, rates."""
+    return QUOTIENT.divide(dividend, divisor).quantize(QUOTIENT_QUANTUM, context=QUOTIENT)
+
+
+def plain(number: Decimal) -> str:
+    """The number as decimal text without an exponent, every digit kept."""
+    return format(number, "f")
