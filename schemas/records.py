@@ -109,3 +109,30 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """What was wrong and what was expected, for a person."""
     step: str
     """The step of the dataflow that refused it."""
+
+
+class TakerVolume(msgspec.Struct, frozen=True, gc=False):
+    """One state of one minute of one symbol: a live estimate, the final figure, or a revision."""
+
+    exchange: str
+    symbol: str
+    minute: int
+    """Its start, in seconds since the Unix epoch."""
+    taker_buy_volume: Decimal
+    taker_sell_volume: Decimal
+    taker_buy_notional: Decimal
+    taker_sell_notional: Decimal
+    buy_count: int
+    sell_count: int
+    open: Decimal | None
+    high: Decimal | None
+    low: Decimal | None
+    close: Decimal | None
+    """Prices are `None` in a minute without trades."""
+    vwap: Decimal | None
+    """Notional by volume, rounded half-even to 12 decimals."""
+    is_final: bool
+    revision: int
+    """0 for estimates, 1 for the final figure, one more for each late trade after it."""
+    late_trades: int
+    duplicate_trades: int
