@@ -1,0 +1,169 @@
+"""What the decoder modules share: error messages, levels of books, figures of tickers, ids.
+
+Nothing here knows an exchange. A decoder tries the frame that comes most often straight away;
+what fails there goes a second, slower way inside :func:`decoding`, which finds the words for it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal, DecimalException
+from typing import Final
+
+import msgspec
+
+from schemas.errors import DecodeError
+from schemas.numbers import PRODUCT, SUM, exact_product
+from schemas.records import Level, TradeId
+
+FAILURES: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, DecodeError)
+"""All that decoding a frame may raise, whatever its bytes are."""
+
+# A dead letter's reason is read by a person and travels in a Kafka header.
+LONGEST_MESSAGE: Final = 300
+
+_ONE: Final = Decimal(1)
+_NOTHING: Final = frozenset({b"", b"null", b'""'})
+# Figures beyond 1e24 and below 1e-48 are a broken feed; as plain text they would fill memory.
+_SMALLEST_EXPONENT: Final = -48
+_LARGEST_EXPONENT: Final = 24
+_DIGITS: Final = re.compile(r"[0-9]{1,40}")
+_LONGEST_ID: Final = 128
+
+_figure: Final = msgspec.json.Decoder(Decimal)
+_rows: Final = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@contextmanager
+def decoding(exchange: str) -> Iterator[None]:
+    """Turns every failure of the block into a `DecodeError` that names the exchange.
+
+    Raises:
+        DecodeError: The block raised one of :data:`FAILURES`.
+    """
+    try:
+        yield
+    except RecursionError:
+        raise DecodeError(f"{exchange}: expected JSON, got too many nested levels") from None
+    except UnicodeError as error:
+        raise DecodeError(f"{exchange}: expected UTF-8 text, got {error!s:.160}") from None
+    except FAILURES as error:
+        raise DecodeError(f"{exchange}: {_shortened(str(error))}") from error
+
+
+def _shortened(message: str) -> str:
+    # msgspec quotes the value first and names the path last: keep both ends.
+    room = LONGEST_MESSAGE - 40
+    if len(message) <= room:
+        return message
+    return f"{message[: room // 2]} … {message[-room // 2 :]}"
+
+
+def messages(frame: bytes) -> list[bytes]:
+    """The messages of a frame: the elements of a JSON array, else the frame itself."""
+    if frame.lstrip()[:1] != b"[":
+        return [frame]
+    return [bytes(row) for row in _rows.decode(frame)]
+
+
+def full_levels(levels: Iterable[Level], path: str) -> list[Level]:
+    """The levels of one side of a whole book, without the padding of an exchange.
+
+    Padding is a level whose price or size is zero.
+
+    Raises:
+        DecodeError: A price or size is negative, not finite or out of bounds.
+    """
+    try:
+        return [level for level in levels if _is_level(*level)]
+    except DecodeError as error:
+        raise DecodeError(f"{path}: {error}") from error
+
+
+def changed_levels(levels: Iterable[Level], path: str) -> list[Level]:
+    """The levels of one side of a delta, in their order; size zero removes the price.
+
+    Raises:
+        DecodeError: A price is not positive, or a size negative, not finite or out of bounds.
+    """
+    changed = list(levels)
+    try:
+        for price, size in changed:
+            exact_product(price, size or _ONE)
+    except DecodeError as error:
+        raise DecodeError(f"{path}: {error}") from error
+    return changed
+
+
+def _is_level(price: Decimal, size: Decimal) -> bool:
+    if price and size:
+        # The check is the point: a sum of such levels stays exact, and they are all positive.
+        exact_product(price, size)
+        return True
+    if price.is_finite() and size.is_finite() and not (price.is_signed() or size.is_signed()):
+        return False
+    raise DecodeError(f"price {price!s:.80} and size {size!s:.80}: expected no negative numbers")
+
+
+def figure(raw: msgspec.Raw, path: str) -> Decimal | None:
+    """A number of a ticker, from JSON number or string; missing, null and "" are `None`.
+
+    Raises:
+        DecodeError: It is not a finite number of a size that a market could have.
+    """
+    text = bytes(raw)
+    if text in _NOTHING:
+        return None
+    try:
+        value = _figure.decode(text)
+    except msgspec.MsgspecError as error:
+        raise DecodeError(f"{str(error)[:120]} - at `{path}`") from error
+    if value.is_finite() and _SMALLEST_EXPONENT <= value.adjusted() <= _LARGEST_EXPONENT:
+        try:
+            PRODUCT.plus(value)
+        except DecimalException:
+            pass  # more digits than a number of a market has: the same message serves
+        else:
+            return value
+    raise DecodeError(
+        f"number {value!s:.80} at `{path}`: expected a finite one between "
+        f"1e{_SMALLEST_EXPONENT} and 1e{_LARGEST_EXPONENT} of at most {PRODUCT.prec} digits"
+    )
+
+
+def fraction(percent: Decimal | None) -> Decimal | None:
+    """A rate as a fraction, exactly: 1.83 percent is 0.0183."""
+    return None if percent is None else percent.scaleb(-2, SUM)
+
+
+def trade_id(text: str) -> TradeId:
+    """An id as the records have it: an integer where the exchange counts.
+
+    Raises:
+        DecodeError: It is empty or longer than any exchange's ids.
+    """
+    if _DIGITS.fullmatch(text) is not None:
+        return int(text)
+    if 0 < len(text) <= _LONGEST_ID:
+        return text
+    raise DecodeError(f"trade id {text[:80]!r}: expected 1 to {_LONGEST_ID} characters")
+
+
+class RowIds:
+    """Ids for the trades of one frame of an exchange that sends none.
+
+    They are the trade's own content, so that a frame sent twice gives the same ids; the
+    ordinal tells equal fills of one frame apart.
+    """
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+
+    def next_id(self, time: str, side: str, price: Decimal, size: Decimal) -> str:
+        """The id of the next row: `time/side/price/size/ordinal`, the ordinal from 0."""
+        row = f"{time}/{side}/{price}/{size}"
+        ordinal = self._seen.get(row, 0)
+        self._seen[row] = ordinal + 1
+        return f"{row}/{ordinal}"
