@@ -1,0 +1,280 @@
+"""The message format that Upbit designed and Bithumb took over, with the exchange as a parameter.
+
+Facts: https://docs.upbit.com/kr/reference/websocket-guide and
+https://apidocs.bithumb.com/reference/websocket. A message has long keys (DEFAULT) or short ones
+(SIMPLE), comes alone or in an array (the LIST formats, REST), and names its market quote first:
+`KRW-BTC`. Bodies of REST name the market `market` and have no type.
+"""
+
+from decimal import Decimal
+from functools import lru_cache
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Raw, field
+
+from schemas import symbols
+from schemas.errors import DecodeError
+from schemas.exchanges._common import FAILURES, decoding, figure, full_levels, messages, trade_id
+from schemas.feeds import Feed
+from schemas.numbers import exact_product
+from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
+from schemas.symbols import spot
+from schemas.times import ns_of_ms, ns_of_ms_or_us
+
+
+class _Head(msgspec.Struct, gc=False):
+    """What tells the messages apart; a collector's flattened ticker has none of the names."""
+
+    type: str | None = None
+    ty: str | None = None
+    market: str | None = None
+    status: Raw = Raw()
+    error: Raw = Raw()
+    sequential_id: Raw = Raw()
+    opening_price: Raw = Raw()
+    orderbook_units: Raw = Raw()
+
+
+class _Trade(msgspec.Struct, gc=False):
+    type: Literal["trade"]
+    code: str
+    trade_price: Decimal
+    trade_volume: Decimal
+    ask_bid: Literal["ASK", "BID"]
+    trade_timestamp: int
+    sequential_id: int | str
+
+
+class _SimpleTrade(msgspec.Struct, gc=False):
+    type: Literal["trade"] = field(name="ty")
+    code: str = field(name="cd")
+    trade_price: Decimal = field(name="tp")
+    trade_volume: Decimal = field(name="tv")
+    ask_bid: Literal["ASK", "BID"] = field(name="ab")
+    trade_timestamp: int = field(name="ttms")
+    sequential_id: int | str = field(name="sid")
+
+
+class _RestTrade(msgspec.Struct, gc=False):
+    code: str = field(name="market")
+    trade_price: Decimal
+    trade_volume: Decimal
+    ask_bid: Literal["ASK", "BID"]
+    trade_timestamp: int = field(name="timestamp")
+    sequential_id: int | str
+
+
+class _Ticker(msgspec.Struct, gc=False):
+    code: str | None = None
+    market: str | None = None
+    timestamp: int | None = None
+    opening_price: Raw = Raw()
+    trade_price: Raw = Raw()
+    high_price: Raw = Raw()
+    low_price: Raw = Raw()
+    prev_closing_price: Raw = Raw()
+    acc_trade_volume_24h: Raw = Raw()
+    signed_change_price: Raw = Raw()
+    signed_change_rate: Raw = Raw()
+
+
+class _SimpleTicker(msgspec.Struct, gc=False):
+    code: str | None = field(name="cd", default=None)
+    market: str | None = None
+    timestamp: int | None = field(name="tms", default=None)
+    opening_price: Raw = field(name="op", default=Raw())
+    trade_price: Raw = field(name="tp", default=Raw())
+    high_price: Raw = field(name="hp", default=Raw())
+    low_price: Raw = field(name="lp", default=Raw())
+    prev_closing_price: Raw = field(name="pcp", default=Raw())
+    acc_trade_volume_24h: Raw = field(name="atv24h", default=Raw())
+    signed_change_price: Raw = field(name="scp", default=Raw())
+    signed_change_rate: Raw = field(name="scr", default=Raw())
+
+
+class _Unit(msgspec.Struct, gc=False):
+    ask_price: Decimal
+    bid_price: Decimal
+    ask_size: Decimal
+    bid_size: Decimal
+
+
+class _SimpleUnit(msgspec.Struct, gc=False):
+    ask_price: Decimal = field(name="ap")
+    bid_price: Decimal = field(name="bp")
+    ask_size: Decimal = field(name="as")
+    bid_size: Decimal = field(name="bs")
+
+
+class _Book(msgspec.Struct, gc=False):
+    orderbook_units: list[_Unit]
+    code: str | None = None
+    market: str | None = None
+    timestamp: int | None = None
+
+
+class _SimpleBook(msgspec.Struct, gc=False):
+    orderbook_units: list[_SimpleUnit] = field(name="obu")
+    code: str | None = field(name="cd", default=None)
+    market: str | None = None
+    timestamp: int | None = field(name="tms", default=None)
+
+
+_TradeRow: TypeAlias = _Trade | _SimpleTrade | _RestTrade
+
+_head: Final = msgspec.json.Decoder(_Head)
+_trade: Final = msgspec.json.Decoder(_Trade)
+_simple_trade: Final = msgspec.json.Decoder(_SimpleTrade)
+_rest_trade: Final = msgspec.json.Decoder(_RestTrade)
+_ticker: Final = msgspec.json.Decoder(_Ticker)
+_simple_ticker: Final = msgspec.json.Decoder(_SimpleTicker)
+_book: Final = msgspec.json.Decoder(_Book)
+_simple_book: Final = msgspec.json.Decoder(_SimpleBook)
+
+
+def kind(frame: bytes, exchange: str) -> Kind:
+    """What the frame carries; of an array, what its first message is.
+
+    Raises:
+        DecodeError: It is not a message of this format.
+    """
+    with decoding(exchange):
+        for message in messages(frame):
+            return _kind(_head.decode(message))
+    return "control"  # the body of a REST response without rows
+
+
+def trades(frame: bytes, exchange: str) -> list[Trade]:
+    """The trades of the frame, in its order.
+
+    Raises:
+        DecodeError: It is not a message of this format, or its trade is broken.
+    """
+    try:
+        return [
+            _trade_of(_simple_trade.decode(frame) if b'"cd"' in frame else _trade.decode(frame))
+        ]
+    except FAILURES:
+        pass
+    with decoding(exchange):
+        return [
+            _trade_of(_row(message, head))
+            for message in messages(frame)
+            if _kind(head := _head.decode(message)) == "trade"
+        ]
+
+
+def tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
+    """The tickers of the frame, as the exchange sent them or flattened by a collector.
+
+    Raises:
+        DecodeError: It is not a message of this format, or its ticker is broken.
+    """
+    with decoding(feed.exchange):
+        return [
+            _ticker_of(_simple_ticker.decode(message) if head.ty else _ticker.decode(message), feed)
+            for message in messages(frame)
+            if _kind(head := _head.decode(message)) == "ticker"
+        ]
+
+
+def books(frame: bytes, exchange: str) -> list[BookUpdate]:
+    """The order books of the frame, each of them whole.
+
+    Raises:
+        DecodeError: It is not a message of this format, or its book is broken.
+    """
+    with decoding(exchange):
+        return [
+            _book_of(_simple_book.decode(message) if head.ty else _book.decode(message))
+            for message in messages(frame)
+            if _kind(head := _head.decode(message)) == "orderbook"
+        ]
+
+
+def _kind(head: _Head) -> Kind:
+    name = head.type or head.ty
+    if name == "ticker":
+        return "ticker"
+    if name == "trade":
+        return "trade"
+    if name == "orderbook":
+        return "orderbook"
+    if name is not None:
+        return "other"
+    if head.status or head.error:
+        return "control"
+    return _kind_without_type(head)
+
+
+def _kind_without_type(head: _Head) -> Kind:
+    if head.orderbook_units:
+        return "orderbook"
+    if head.sequential_id:
+        return "trade"
+    if head.opening_price:
+        return "ticker"
+    raise DecodeError("expected `type` or `ty` of ticker, trade or orderbook - at `$`")
+
+
+def _row(message: bytes, head: _Head) -> _TradeRow:
+    if head.type:
+        return _trade.decode(message)
+    return _simple_trade.decode(message) if head.ty else _rest_trade.decode(message)
+
+
+def _trade_of(row: _TradeRow) -> Trade:
+    sequential_id = row.sequential_id
+    return Trade(
+        _symbol(row.code),
+        sequential_id if type(sequential_id) is int else trade_id(str(sequential_id)),
+        ns_of_ms(row.trade_timestamp),
+        # ASK is an order to sell that met a bid in the book: its taker sold.
+        row.ask_bid == "BID",
+        row.trade_price,
+        row.trade_volume,
+        exact_product(row.trade_price, row.trade_volume),
+    )
+
+
+def _ticker_of(row: _Ticker | _SimpleTicker, feed: Feed) -> TickerUpdate:
+    native_symbol = row.code or row.market
+    if native_symbol is None and feed.coin is None:
+        raise DecodeError("expected `code`, `cd` or `market`, or an envelope's symbol - at `$`")
+    return TickerUpdate(
+        symbol=_symbol(native_symbol) if native_symbol else spot(feed.coin or "", feed.quote),
+        time_ns=None if row.timestamp is None else ns_of_ms(row.timestamp),
+        is_delta=False,
+        opening_price=figure(row.opening_price, "$.opening_price"),
+        trade_price=figure(row.trade_price, "$.trade_price"),
+        max_price=figure(row.high_price, "$.high_price"),
+        min_price=figure(row.low_price, "$.low_price"),
+        prev_closing_price=figure(row.prev_closing_price, "$.prev_closing_price"),
+        acc_trade_volume_24h=figure(row.acc_trade_volume_24h, "$.acc_trade_volume_24h"),
+        signed_change_price=figure(row.signed_change_price, "$.signed_change_price"),
+        signed_change_rate=figure(row.signed_change_rate, "$.signed_change_rate"),
+    )
+
+
+def _book_of(row: _Book | _SimpleBook) -> BookUpdate:
+    native_symbol = row.code or row.market
+    if native_symbol is None:
+        raise DecodeError("expected `code`, `cd` or `market` - at `$`")
+    units = row.orderbook_units
+    return BookUpdate(
+        symbol=_symbol(native_symbol),
+        # Upbit sent microseconds for a while in August 2023, Bithumb does so always.
+        time_ns=None if row.timestamp is None else ns_of_ms_or_us(row.timestamp),
+        is_snapshot=True,
+        bids=full_levels([(unit.bid_price, unit.bid_size) for unit in units], "bids"),
+        asks=full_levels([(unit.ask_price, unit.ask_size) for unit in units], "asks"),
+    )
+
+
+@lru_cache(maxsize=symbols.CACHED)
+def _symbol(native_symbol: str) -> str:
+    quote, hyphen, base = native_symbol.partition("-")
+    if not hyphen:
+        raise DecodeError(f"market {native_symbol[:40]!r}: expected QUOTE-BASE, like KRW-BTC")
+    return spot(base, quote)
