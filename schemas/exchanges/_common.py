@@ -5,19 +5,27 @@ what fails there goes a second, slower way inside :func:`decoding`, which finds 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal, DecimalException
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from schemas.errors import DecodeError
 from schemas.numbers import PRODUCT, SUM, exact_product
-from schemas.records import Level, TradeId
+from schemas.records import Kind, Level, TradeId
+from schemas.symbols import CACHED, spot
 
 FAILURES: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, DecodeError)
 """All that decoding a frame may raise, whatever its bytes are."""
+
+DATA_KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {"ticker": "ticker", "trade": "trade", "orderbook": "orderbook"}
+)
+"""Where an exchange names its kinds of data as this project does."""
 
 # A dead letter's reason is read by a person and travels in a Kafka header.
 LONGEST_MESSAGE: Final = 300
@@ -64,6 +72,19 @@ def messages(frame: bytes) -> list[bytes]:
     if frame.lstrip()[:1] != b"[":
         return [frame]
     return [bytes(row) for row in _rows.decode(frame)]
+
+
+@lru_cache(maxsize=CACHED)
+def underscored(native_symbol: str) -> str:
+    """The canonical symbol of a spot market that is spelled `BTC_KRW` or `btc_krw`.
+
+    Raises:
+        DecodeError: It is not two currencies with an underscore between them.
+    """
+    base, underscore, quote = native_symbol.partition("_")
+    if not underscore:
+        raise DecodeError(f"symbol {native_symbol[:40]!r}: expected BASE_QUOTE, like BTC_KRW")
+    return spot(base, quote)
 
 
 def full_levels(levels: Iterable[Level], path: str) -> list[Level]:

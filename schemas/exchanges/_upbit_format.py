@@ -15,7 +15,15 @@ from msgspec import Raw, field
 
 from schemas import symbols
 from schemas.errors import DecodeError
-from schemas.exchanges._common import FAILURES, decoding, figure, full_levels, messages, trade_id
+from schemas.exchanges._common import (
+    DATA_KINDS,
+    FAILURES,
+    decoding,
+    figure,
+    full_levels,
+    messages,
+    trade_id,
+)
 from schemas.feeds import Feed
 from schemas.numbers import exact_product
 from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
@@ -31,6 +39,7 @@ class _Head(msgspec.Struct, gc=False):
     market: str | None = None
     status: Raw = Raw()
     error: Raw = Raw()
+    ask_bid: Raw = Raw()
     sequential_id: Raw = Raw()
     opening_price: Raw = Raw()
     orderbook_units: Raw = Raw()
@@ -195,26 +204,16 @@ def books(frame: bytes, exchange: str) -> list[BookUpdate]:
 
 def _kind(head: _Head) -> Kind:
     name = head.type or head.ty
-    if name == "ticker":
-        return "ticker"
-    if name == "trade":
-        return "trade"
-    if name == "orderbook":
-        return "orderbook"
     if name is not None:
-        return "other"
+        return DATA_KINDS.get(name, "other")
     if head.status or head.error:
         return "control"
-    return _kind_without_type(head)
-
-
-def _kind_without_type(head: _Head) -> Kind:
     if head.orderbook_units:
         return "orderbook"
-    if head.sequential_id:
-        return "trade"
     if head.opening_price:
         return "ticker"
+    if head.sequential_id or head.ask_bid:
+        return "trade"
     raise DecodeError("expected `type` or `ty` of ticker, trade or orderbook - at `$`")
 
 
