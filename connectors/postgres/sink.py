@@ -1,0 +1,76 @@
+"""The dataflow's way into PostgreSQL: an epoch is done when its minutes are committed."""
+
+import zlib
+from threading import Lock
+from typing import Final
+
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from connectors.postgres.writer import MinuteWriter
+from schemas.records import TakerVolume
+from schemas.settings import PostgresSettings
+
+# Fixed, because the recovery store knows lanes by name. A fifth worker would own none.
+LANES: Final = ("0", "1", "2", "3")
+
+
+class PostgresSink(FixedPartitionedSink[list[TakerVolume], None]):
+    """Takes `(key, minutes)`; the lanes of a process share one writer.
+
+    The writer starts with the first lane that is built and ends with the last one that is
+    closed. Delivery is at least once; the table keeps the newest state of a minute, so the
+    effect is exactly once.
+    """
+
+    def __init__(self, dsn: str, settings: PostgresSettings) -> None:
+        self._dsn = dsn
+        self._settings = settings
+        self._lock = Lock()
+        self._writer: MinuteWriter | None = None
+        self._lanes_open = 0
+
+    def __reduce__(self) -> tuple[type["PostgresSink"], tuple[str, PostgresSettings]]:
+        return PostgresSink, (self._dsn, self._settings)
+
+    def list_parts(self) -> list[str]:
+        """The lanes, the same ones on every worker."""
+        return list(LANES)
+
+    def part_fn(self, item_key: str) -> int:
+        """The lane of a key: the same in every process, unlike `hash`."""
+        return zlib.crc32(item_key.encode())
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_Lane":
+        """Opens a lane."""
+        del step_id, for_part, resume_state
+        with self._lock:
+            if self._writer is None:
+                self._writer = MinuteWriter(self._dsn, self._settings)
+            self._lanes_open += 1
+            return _Lane(self, self._writer, self._settings.flush_timeout_ms / 1_000)
+
+    def release(self) -> None:
+        """Gives a lane back; the last one ends the writer."""
+        with self._lock:
+            self._lanes_open -= 1
+            if self._lanes_open == 0 and self._writer is not None:
+                self._writer.close()
+                self._writer = None
+
+
+class _Lane(StatefulSinkPartition[list[TakerVolume], None]):
+    def __init__(self, sink: PostgresSink, writer: MinuteWriter, timeout_seconds: float) -> None:
+        self._sink = sink
+        self._writer = writer
+        self._timeout_seconds = timeout_seconds
+
+    def write_batch(self, values: list[list[TakerVolume]]) -> None:
+        for rows in values:
+            self._writer.put(rows)
+
+    def snapshot(self) -> None:
+        # An exception here keeps the epoch open: it is replayed from the last durable one.
+        self._writer.flush(self._timeout_seconds)
+
+    def close(self) -> None:
+        self._sink.release()
