@@ -1,0 +1,83 @@
+"""The ASGI application: routes, their dependencies, and how errors are answered.
+
+`api.app:app` is made from the environment when it is first asked for; `create_app` makes one
+from given parts.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar, Response, get
+from litestar.config.compression import CompressionConfig
+from litestar.di import Provide
+from litestar.exceptions import HTTPException, ValidationException
+
+from api import problems
+from api.database import Database
+from api.metrics import RequestMetrics
+from api.openapi import describe
+from api.routes import health, pages
+from api.routes.taker_volume import taker_volume
+from connectors.environment import Environment, load_settings
+from schemas.errors import UnavailableError
+from schemas.settings import Settings
+
+_DESCRIBED: Final = (taker_volume, health.live, health.ready, health.metrics)
+_COMPRESSED_BYTES: Final = 2_000
+
+
+def create_app(settings: Settings, postgres_dsn: str) -> Litestar:
+    """Makes the application; it starts whether or not the database answers.
+
+    Raises:
+        SettingsError: `postgres_dsn` cannot be read.
+    """
+    database = Database(postgres_dsn)
+    dependencies: Mapping[str, Provide] = {
+        "database": Provide(lambda: database, sync_to_thread=False),
+        "settings": Provide(lambda: settings, sync_to_thread=False),
+    }
+    document = msgspec.json.encode(describe(_DESCRIBED, dependencies, list(settings.exchanges)))
+
+    @get("/openapi.json", include_in_schema=False)
+    async def openapi_json() -> Response[bytes]:
+        return Response(document, media_type="application/json")
+
+    @asynccontextmanager
+    async def connected(_: Litestar) -> AsyncIterator[None]:
+        await database.open()
+        try:
+            yield
+        finally:
+            await database.close()
+
+    return Litestar(
+        [*_DESCRIBED, openapi_json, pages.landing, pages.docs, pages.docs_asset],
+        dependencies=dict(dependencies),
+        lifespan=[connected],
+        middleware=[RequestMetrics()],
+        exception_handlers={
+            HTTPException: problems.on_http_exception,
+            ValidationException: problems.on_invalid_parameters,
+            UnavailableError: problems.on_unavailable,
+            Exception: problems.on_unexpected,
+        },
+        compression_config=CompressionConfig(
+            backend="gzip", minimum_size=_COMPRESSED_BYTES, gzip_compress_level=5
+        ),
+        openapi_config=None,
+        # Whoever runs the process decides what becomes of its log.
+        logging_config=None,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    # Not at import: tests and tools import this module without servers in their environment.
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    environment = Environment.read()
+    application = create_app(load_settings(environment), environment.require_postgres())
+    globals()["app"] = application
+    return application
