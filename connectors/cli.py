@@ -15,6 +15,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "down": ("connectors.services.commands:down", "Stop what `up` started."),
     "env": ("connectors.services.commands:env", "Print the services as shell variables."),
     "status": ("connectors.services.commands:status", "Show the services and whether they answer."),
+    "init": ("connectors.initialize:init", "Make topics, tables and the bucket."),
     "doctor": ("connectors.services.commands:doctor", "Say what is missing, and what to do."),
 }
 

@@ -5,6 +5,8 @@ CREATE FUNCTION ensure_reader() RETURNS boolean
     LANGUAGE plpgsql
 AS $$
 BEGIN
+    -- Two grants of the same thing at the same time fail: "tuple concurrently updated".
+    PERFORM pg_advisory_xact_lock(hashtext('ensure_reader'));
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'marketflow_reader') THEN
         BEGIN
             CREATE ROLE marketflow_reader NOLOGIN;
