@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -22,7 +22,7 @@ _HINT: Final = 'start local ones with `make up` and run `eval "$(.venv/bin/marke
 _SECRETS: Final = frozenset({"kafka", "postgres_dsn", "aws_secret_access_key"})
 
 
-class Shard(NamedTuple):
+class Shard(msgspec.Struct, frozen=True):
     """This process's part: it owns the partitions ``p`` with ``p % count == index``."""
 
     index: int

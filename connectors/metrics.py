@@ -12,16 +12,13 @@ LAG: Final = Gauge(
 LOST_OFFSETS: Final = Counter(
     "marketflow_lost_offsets", "Offsets deleted before they were read", ("topic", "partition")
 )
-TRADES: Final = Counter("marketflow_trades", "Trades decoded", ("exchange",))
-SKIPPED: Final = Counter(
-    "marketflow_skipped",
-    "Frames without data for this flow: control frames and others",
-    ("exchange",),
+READER: Final = Counter(
+    "marketflow_reader",
+    "What the records of a partition held: trades, late, skipped, dead_letters",
+    ("topic", "partition", "what"),
 )
-DEAD_LETTERS: Final = Counter(
-    "marketflow_dead_letters", "Records sent to a dead-letter topic", ("topic", "reason")
+DUPLICATES: Final = Counter(
+    "marketflow_duplicate_trades", "Trades that were counted before", ("exchange",)
 )
-LATE: Final = Counter("marketflow_late_trades", "Trades that revised a final minute", ("exchange",))
-DUPLICATES: Final = Counter("marketflow_duplicate_trades", "Trades seen before", ("exchange",))
 ROWS: Final = Counter("marketflow_rows", "Rows written to PostgreSQL", ("table",))
 PRODUCED: Final = Counter("marketflow_produced", "Records delivered to Kafka", ("topic",))

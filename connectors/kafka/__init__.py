@@ -1,1 +1,1 @@
-"""Kafka: the source, the sink, topics and dead letters."""
+"""Kafka: the source and the sink of the dataflows, topics, dead letters."""

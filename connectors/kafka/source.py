@@ -1,0 +1,354 @@
+"""The Kafka source of every dataflow: whole batches, explicit offsets, nothing lost in silence.
+
+One Bytewax partition is one Kafka partition, read by a client of its own at offsets of our own:
+never by the group's. A *reader* (pure, from ``dataflows.domain``) turns each batch into keyed
+items; what it knows of the partition is stored together with the offset, in one snapshot.
+
+- An offset that the log no longer has is counted and reported, then reading goes on at the oldest.
+- Offsets are committed to the contract's consumer group once they are durable, for lag tools only.
+- SIGTERM (:mod:`dataflows.runtime`) ends each partition at a batch boundary, after a last snapshot.
+"""
+
+import atexit
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from typing_extensions import override
+
+from connectors import clock, metrics
+from schemas.errors import SettingsError, UnavailableError
+from schemas.settings import KafkaSettings
+
+log: Final = logging.getLogger("marketflow.kafka")
+
+METADATA_TIMEOUT_SECONDS: Final = 15.0
+# How long a partition without news sleeps: it bounds both the latency of a quiet market and the
+# cost of a silent one, 50 empty reads a second.
+EMPTY_READ_PAUSE: Final = timedelta(milliseconds=20)
+LAG_INTERVAL_NS: Final = 1_000_000_000
+SNAPSHOT_VERSION: Final = 1
+
+X = TypeVar("X")
+Snapshot: TypeAlias = tuple[int, int, Any]
+
+
+class Reader(Protocol[X]):
+    """What turns the records of one partition into items; pure, with a state to store."""
+
+    counts: Counter[str]
+
+    def read(self, messages: Sequence[Message], now_ns: int) -> list[X]:
+        """The items of a batch, in the order of the log."""
+        ...
+
+    def idle(self, silent_ns: int) -> list[X]:
+        """The items that a silence makes, once everything in the log was read."""
+        ...
+
+    def finish(self) -> list[X]:
+        """The items that the end of a bounded input makes."""
+        ...
+
+    def state(self) -> Any:
+        """A copy of what it knows, of plain values."""
+        ...
+
+
+MakeReader: TypeAlias = Callable[[str, int, Any], Reader[X]]
+"""Makes the reader of a topic and partition, from nothing (`None`) or from its stored state."""
+
+
+class StopFlag:
+    """Set by a signal handler; each partition ends at its next batch."""
+
+    is_set = False
+
+
+STOP: Final = StopFlag()
+
+
+class KafkaSource(FixedPartitionedSource[X, Snapshot]):
+    """Reads topics, each partition through a reader.
+
+    Args:
+        client_config: librdkafka options; at least ``bootstrap.servers``.
+        groups: The consumer group for each topic to read.
+        make_reader: Makes the reader of a partition.
+        settings: Batch sizes and limits.
+        shard: `(index, count)`: owns the partitions ``p % count == index``.
+        stop_at_end: End each partition where its log ended at the start.
+    """
+
+    def __init__(
+        self,
+        client_config: Mapping[str, str],
+        groups: Mapping[str, str],
+        make_reader: MakeReader[X],
+        settings: KafkaSettings,
+        *,
+        shard: tuple[int, int] = (0, 1),
+        stop_at_end: bool = False,
+    ) -> None:
+        self._client_config = dict(client_config)
+        self._groups = dict(groups)
+        self._make_reader = make_reader
+        self._settings = settings
+        self._shard = shard
+        self._stop_at_end = stop_at_end
+        self._part_count = 1
+
+    @override
+    def list_parts(self) -> list[str]:
+        index, count = self._shard
+        client = Consumer({**self._client_config, "group.id": "marketflow-metadata"})
+        try:
+            parts = [
+                f"{topic}/{partition}"
+                for topic in self._groups
+                for partition in _partitions(client, topic)
+                if partition % count == index
+            ]
+        finally:
+            client.close()
+        self._part_count = max(1, len(parts))
+        return parts
+
+    @override
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: Snapshot | None
+    ) -> "KafkaPartition[X]":
+        topic, _, partition = for_part.rpartition("/")
+        _, offset, reader_state = resume_state or (SNAPSHOT_VERSION, None, None)
+        reader = self._make_reader(topic, int(partition), reader_state)
+        consumer = Consumer(self._consumer_config(self._groups[topic]))
+        return KafkaPartition(
+            consumer,
+            TopicPartition(topic, int(partition)),
+            offset,
+            reader,
+            self._settings.batch_messages,
+            stop_at_end=self._stop_at_end,
+        )
+
+    def _consumer_config(self, group: str) -> dict[str, Any]:
+        # All partitions of a worker share one budget of prefetched bytes: 64 MB for each of
+        # them, librdkafka's default, is what fills a pod's memory after an outage.
+        buffer_kbytes = max(1024, self._settings.fetch_buffer_kbytes // self._part_count)
+        return {
+            # Once its queue is full, librdkafka pauses for a second unless told otherwise.
+            "fetch.queue.backoff.ms": 5,
+            "queued.min.messages": 1_000_000,
+            "queued.max.messages.kbytes": buffer_kbytes,
+            "fetch.message.max.bytes": min(4_000_000, buffer_kbytes * 1024),
+            "fetch.wait.max.ms": 100,
+            **self._client_config,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "error_cb": _report_error,
+        }
+
+
+class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
+    """One partition being read; made by :class:`KafkaSource`."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        where: TopicPartition,
+        resume_offset: int | None,
+        reader: Reader[X],
+        batch_messages: int,
+        *,
+        stop_at_end: bool,
+    ) -> None:
+        self._consumer = consumer
+        self._topic, self._partition = where.topic, where.partition
+        self._labels = (self._topic, str(self._partition))
+        self._reader = reader
+        self._batch_messages = batch_messages
+        low, high = self._watermarks()
+        self._offset = self._checked_start(resume_offset, low, high)
+        self._end_offset = high if stop_at_end else None
+        self._commit_offset: int | None = None
+        self._committed: int | None = None
+        self._finished = False
+        self._last_read_ns = self._lag_shown_ns = time.monotonic_ns()
+        self._next_awake: datetime | None = None
+        self._consumer.assign([TopicPartition(self._topic, self._partition, self._offset)])
+
+    @override
+    def next_batch(self) -> list[X]:
+        self._commit()
+        self._next_awake = None
+        if STOP.is_set or self._finished:
+            raise StopIteration
+        if self._end_offset is not None and self._offset >= self._end_offset:
+            self._finished = True
+            return self._reader.finish()
+        messages = self._consume()
+        self._show_lag()
+        if not messages:
+            self._next_awake = datetime.now(UTC) + EMPTY_READ_PAUSE
+            return self._idle()
+        self._last_read_ns = time.monotonic_ns()
+        items = self._reader.read(messages, clock.now_ns())
+        self._offset = _offset_of(messages[-1]) + 1
+        self._count(messages)
+        return items
+
+    @override
+    def next_awake(self) -> datetime | None:
+        return self._next_awake
+
+    @override
+    def snapshot(self) -> Snapshot:
+        self._commit_offset = self._offset
+        return SNAPSHOT_VERSION, self._offset, self._reader.state()
+
+    @override
+    def close(self) -> None:
+        # The engine closes a partition before the last epoch is durable. Only a process that
+        # ends well has made it so: then, and not earlier, the offset may be shown to lag tools.
+        if self._commit_offset is not None and self._commit_offset != self._committed:
+            atexit.register(_commit_at_exit, self._consumer, self._position(self._commit_offset))
+        else:
+            self._consumer.close()
+
+    def _consume(self) -> list[Message]:
+        """The next records, none where the log has no more; errors are reported and left out."""
+        wanted = self._batch_messages
+        if self._end_offset is not None:
+            wanted = min(wanted, self._end_offset - self._offset)
+        messages = self._consumer.consume(wanted, 0)
+        if any(message.error() is not None for message in messages):
+            for message in messages:
+                self._handle(message.error())
+            messages = [message for message in messages if message.error() is None]
+        return messages
+
+    def _handle(self, error: KafkaError | None) -> None:
+        if error is None:
+            return
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
+            low, high = self._watermarks()
+            self._offset = self._checked_start(self._offset, low, high)
+            self._consumer.assign([self._position(self._offset)])
+        elif error.fatal():
+            raise UnavailableError(f"{self._topic}/{self._partition}: {error.str()}")
+        else:
+            log.warning("%s/%s: %s", self._topic, self._partition, error.str())
+
+    def _checked_start(self, resume_offset: int | None, low: int, high: int) -> int:
+        """Where to read on: the wanted offset if the log has it, else the oldest it has."""
+        if resume_offset is None or low <= resume_offset <= high:
+            return low if resume_offset is None else resume_offset
+        if resume_offset < low:
+            lost = low - resume_offset
+            log.error(
+                "%s/%s: lost offsets %d to %d (%d records): the broker deleted them unread",
+                self._topic, self._partition, resume_offset, low - 1, lost,
+            )  # fmt: skip
+            metrics.LOST_OFFSETS.labels(*self._labels).inc(lost)
+        else:
+            log.error(
+                "%s/%s: wanted offset %d, but the log ends at %d: it was re-created or truncated; "
+                "reading it from its start at %d",
+                self._topic, self._partition, resume_offset, high, low,
+            )  # fmt: skip
+            metrics.LOST_OFFSETS.labels(*self._labels).inc(0)
+        return low
+
+    def _watermarks(self) -> tuple[int, int]:
+        where = TopicPartition(self._topic, self._partition)
+        try:
+            offsets = self._consumer.get_watermark_offsets(where, METADATA_TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise UnavailableError(f"{self._topic}/{self._partition}: {error}") from error
+        if offsets is None:
+            raise UnavailableError(f"{self._topic}/{self._partition}: no answer about its offsets")
+        return offsets
+
+    def _idle(self) -> list[X]:
+        lag = self._lag()
+        if lag is None or lag > 0:
+            return []
+        return self._reader.idle(time.monotonic_ns() - self._last_read_ns)
+
+    def _lag(self) -> int | None:
+        """Records not read yet, by what the broker said with its last answer."""
+        where = TopicPartition(self._topic, self._partition)
+        offsets = self._consumer.get_watermark_offsets(where, cached=True)
+        if offsets is None or offsets[1] < 0:
+            return None
+        return max(0, offsets[1] - self._offset)
+
+    def _show_lag(self) -> None:
+        now_ns = time.monotonic_ns()
+        if now_ns - self._lag_shown_ns < LAG_INTERVAL_NS:
+            return
+        self._lag_shown_ns = now_ns
+        lag = self._lag()
+        if lag is not None:
+            metrics.LAG.labels(*self._labels).set(lag)
+
+    def _count(self, messages: list[Message]) -> None:
+        metrics.MESSAGES.labels(*self._labels).inc(len(messages))
+        metrics.BYTES.labels(*self._labels).inc(sum(map(len, messages)))
+        for name, count in self._reader.counts.items():
+            metrics.READER.labels(*self._labels, name).inc(count)
+        self._reader.counts.clear()
+
+    def _commit(self) -> None:
+        """Shows the group what is durable: the first call after a snapshot means that it is."""
+        offset = self._commit_offset
+        if offset is None or offset == self._committed:
+            return
+        self._consumer.commit(offsets=[self._position(offset)], asynchronous=True)
+        self._committed = offset
+
+    def _position(self, offset: int) -> TopicPartition:
+        return TopicPartition(self._topic, self._partition, offset)
+
+
+def _offset_of(message: Message) -> int:
+    offset = message.offset()
+    if offset is None:  # only a message that was never delivered has none
+        raise UnavailableError(f"{message.topic()}: the client gave a record without an offset")
+    return offset
+
+
+def _partitions(client: Consumer, topic: str) -> list[int]:
+    try:
+        found = client.list_topics(topic, timeout=METADATA_TIMEOUT_SECONDS).topics[topic]
+    except KafkaException as error:
+        raise UnavailableError(f"Kafka does not answer: {error}") from error
+    if found.error is not None:
+        raise SettingsError(
+            f"topic {topic}: {found.error.str()}; run `marketflow init` to create it"
+        )
+    return sorted(found.partitions)
+
+
+def _commit_at_exit(consumer: Consumer, position: TopicPartition) -> None:
+    if not hasattr(sys, "last_value"):  # set by the interpreter where an exception ended it
+        try:
+            consumer.commit(offsets=[position], asynchronous=False)
+        except KafkaException as error:
+            log.warning(
+                "%s/%s: offset not committed: %s", position.topic, position.partition, error
+            )
+    consumer.close()
+
+
+def _report_error(error: KafkaError) -> None:
+    """What librdkafka says of its connections; it goes on trying by itself."""
+    log.warning("kafka: %s", error.str())

@@ -1,0 +1,1 @@
+"""What the dataflows know: minutes, duplicates, watermarks, books. No Bytewax, no I/O."""

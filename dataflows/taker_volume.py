@@ -1,0 +1,95 @@
+"""Trades in, per-minute taker buy and sell volume out.
+
+::
+
+    raw trades ─→ read ─┬─→ minutes ─┬─→ PostgreSQL
+                        │            └─→ Region.*_TakerVolumePreprocessing
+                        └─→ dead letters
+
+Run it with ``python -m bytewax.run dataflows.taker_volume``; add ``-r <folder> -s 10 -b 0`` to
+keep its state over a restart. Without a recovery store it reads its topics from their beginning,
+which gives the same rows.
+"""
+
+from collections.abc import Callable
+from typing import TypeGuard
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+
+from connectors.environment import Environment
+from connectors.kafka.dead_letters import dead_letter_record
+from connectors.kafka.sink import KafkaSink, OutRecord
+from connectors.kafka.source import KafkaSource, MakeReader
+from connectors.postgres.sink import PostgresSink
+from dataflows import runtime
+from dataflows.domain.minutes import TradeBatch
+from dataflows.domain.trade_reader import Item, ReaderState, TradeReader
+from dataflows.operators import minutes
+from schemas.processed import encode_taker_volume
+from schemas.records import TakerVolume
+from schemas.settings import Settings
+
+
+def build(environment: Environment, settings: Settings) -> Dataflow:
+    """The dataflow, without a connection made yet."""
+    kafka = environment.require_kafka()
+    groups = {region.topics.trade: region.groups.trade for region in settings.regions.values()}
+    source = KafkaSource(
+        kafka,
+        groups,
+        _reader_maker(settings),
+        settings.kafka,
+        shard=environment.shard,
+        stop_at_end=environment.stop_at_end,
+    )
+
+    flow = Dataflow("taker_volume")
+    read = op.input("read", flow, source)
+    split = op.branch("split", read, _is_trades)
+    rows = minutes("minutes", split.trues, settings.taker_volume)
+    records = op.map_value("encode", rows, _encoder(settings))
+    dead = op.map_value("dead_letters", split.falses, lambda letter: [dead_letter_record(letter)])
+
+    op.output("postgres", rows, PostgresSink(environment.require_postgres(), settings.postgres))
+    op.output(
+        "kafka",
+        op.merge("out", records, dead),
+        KafkaSink(kafka, settings.kafka.delivery_timeout_ms),
+    )
+    return flow
+
+
+def _reader_maker(settings: Settings) -> MakeReader[Item]:
+    region_of = {region.topics.trade: name for name, region in settings.regions.items()}
+
+    def make_reader(topic: str, partition: int, state: ReaderState | None) -> TradeReader:
+        return TradeReader(settings, region_of[topic], topic, partition, state)
+
+    return make_reader
+
+
+def _is_trades(item: Item) -> TypeGuard[tuple[str, TradeBatch]]:
+    return isinstance(item[1], TradeBatch)
+
+
+def _encoder(settings: Settings) -> Callable[[list[TakerVolume]], list[OutRecord]]:
+    """Rows to records on the first partition that their exchange owns."""
+
+    def encode(rows: list[TakerVolume]) -> list[OutRecord]:
+        exchange = rows[0].exchange
+        topic = settings.region_of(exchange).processed.taker_volume
+        partition = settings.exchanges[exchange].partitions[0]
+        key = f"{exchange}:{rows[0].symbol}".encode()
+        return [
+            OutRecord(topic, partition, key, encode_taker_volume(row, settings)) for row in rows
+        ]
+
+    return encode
+
+
+def __getattr__(name: str) -> Dataflow:
+    # `python -m bytewax.run` asks for `flow`: made only then, so that an import connects nothing.
+    if name == "flow":
+        return runtime.launch(build)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,104 @@
+"""Raw Kafka records: which feed a record belongs to, and the frames that it holds."""
+
+from typing import Any, Final, NamedTuple, Protocol, get_args
+
+from schemas.envelope import decode_envelope, is_envelope
+from schemas.errors import DecodeError
+from schemas.exchanges import ExchangeDecoder, decoder_of
+from schemas.feeds import Feed
+from schemas.records import Product
+from schemas.settings import Settings
+
+PRODUCTS: Final = frozenset(get_args(Product))
+
+# Keys are written by collectors, one for each feed or symbol; a flood of distinct ones is a
+# fault of theirs that must not fill the memory of the flow.
+FEEDS_REMEMBERED: Final = 100_000
+
+
+class RawMessage(Protocol):
+    """A record as the Kafka client hands it over: one of its own, so that none is made for it."""
+
+    def key(self) -> bytes | None: ...  # noqa: D102
+    def value(self) -> bytes | None: ...  # noqa: D102
+    def offset(self) -> int | None: ...  # noqa: D102
+    def headers(self) -> Any: ...  # noqa: D102  # pairs of a str and bytes, or None
+
+
+class Unwrapped(NamedTuple):
+    """The frames of an envelope, and how many stubs of dropped messages stood between them."""
+
+    feed: Feed
+    decoder: ExchangeDecoder
+    frames: list[bytes]
+    skipped: int
+
+
+class RawRecords:
+    """Resolves the records of one partition; remembers the feed of each key it has seen.
+
+    Args:
+        settings: Names exchanges, markets and owners.
+        region: The region whose topic is read.
+        partition: The partition that is read; its owner is whose record it is if nothing
+            else says so.
+    """
+
+    def __init__(self, settings: Settings, region: str, partition: int) -> None:
+        self._settings = settings
+        self._owner = settings.owner(region, partition)
+        self._feeds: dict[bytes | None, tuple[Feed, ExchangeDecoder]] = {}
+
+    def feed(self, key: bytes | None) -> tuple[Feed, ExchangeDecoder]:
+        """The feed of a frame with this key, and its decoder.
+
+        Raises:
+            DecodeError: Neither the key nor the partition names an exchange.
+        """
+        found = self._feeds.get(key)
+        if found is None:
+            if len(self._feeds) >= FEEDS_REMEMBERED:
+                self._feeds.clear()
+            feed = self._parse_key(key)
+            found = self._feeds[key] = (feed, decoder_of(feed.exchange))
+        return found
+
+    def unwrap(self, key: bytes | None, value: bytes) -> Unwrapped | None:
+        """What a collector's envelope holds; `None` where the record is no envelope.
+
+        Raises:
+            DecodeError: It is an envelope, and broken.
+        """
+        if not is_envelope(value):
+            return None
+        envelope = decode_envelope(value)
+        if envelope.market not in self._settings.exchanges:
+            known = ", ".join(self._settings.exchanges)
+            raise DecodeError(f"envelope: market {envelope.market}: expected one of {known}")
+        # Only a key of the same exchange can say which product this is.
+        keyed = self.feed(key)[0] if key else None
+        product = keyed.product if keyed and keyed.exchange == envelope.market else None
+        feed = self._settings.feed(envelope.market, product, coin=envelope.symbol.upper() or None)
+        return Unwrapped(feed, decoder_of(feed.exchange), envelope.items, envelope.skipped)
+
+    def _parse_key(self, key: bytes | None) -> Feed:
+        text = (key or b"").decode("utf-8", "replace").strip('"')
+        exchange, _, rest = text.partition(".")
+        product, _, native_symbol = rest.partition(".")
+        if exchange in self._settings.exchanges and (not product or product in PRODUCTS):
+            return self._settings.feed(exchange, product or None, native_symbol or None)  # type: ignore[arg-type]
+        if product in PRODUCTS or exchange in self._settings.exchanges:
+            known = ", ".join(self._settings.exchanges)
+            raise DecodeError(
+                f"key {text!r:.120}: expected <exchange>[.<product>[.<native symbol>]], "
+                f"an exchange of {known}, a product of {', '.join(sorted(PRODUCTS))}"
+            )
+        # The collectors in the field write JSON text, "UPBIT:ticker-BTC".
+        market = text.partition(":")[0].lower()
+        owner = self._settings.exchange_of_market.get(market, self._owner)
+        if owner is None:
+            raise DecodeError(
+                f"key {text!r:.120}: expected it to name an exchange, since pipeline.yaml gives "
+                "the partition to none"
+            )
+        return self._settings.feed(owner)
