@@ -70,7 +70,7 @@ _PORTS: Final[dict[Name, tuple[str, ...]]] = {
     "minio": ("minio",),
 }
 # What other work of this checkout keeps in the same folder, and data of services does not reach.
-_NOT_PURGED: Final = frozenset({"bootstrap", "installed", "lock", "test"})
+_NOT_PURGED: Final = frozenset({"bootstrap", "install.lock", "lock", "test"})
 _HOW_TO_STOP: Final[dict[str, tuple[signal.Signals, float]]] = {
     _BUILDER: (minio.STOP_SIGNAL, 2.0),
     "minio": (minio.STOP_SIGNAL, minio.STOP_TIMEOUT_SECONDS),
