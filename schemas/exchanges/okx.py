@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, field
 
 from schemas.errors import DecodeError
 from schemas.exchanges._asia import (
@@ -82,11 +82,11 @@ class _TradeFrame(_TradeRows, gc=False):
 class _Ticker(msgspec.Struct, gc=False, rename="camel"):
     inst_id: str | None = None
     last: Raw = Raw()
-    open24h: Raw = msgspec.field(default=Raw(), name="open24h")
-    high24h: Raw = msgspec.field(default=Raw(), name="high24h")
-    low24h: Raw = msgspec.field(default=Raw(), name="low24h")
-    vol24h: Raw = msgspec.field(default=Raw(), name="vol24h")
-    vol_ccy24h: Raw = msgspec.field(default=Raw(), name="volCcy24h")
+    open24h: Raw = field(default=Raw(), name="open24h")
+    high24h: Raw = field(default=Raw(), name="high24h")
+    low24h: Raw = field(default=Raw(), name="low24h")
+    vol24h: Raw = field(default=Raw(), name="vol24h")
+    vol_ccy24h: Raw = field(default=Raw(), name="volCcy24h")
     ts: Raw = Raw()
 
 
@@ -215,7 +215,7 @@ def _classified(frame: bytes) -> tuple[Kind, Literal["channel", "rest", "flatten
         return _KINDS.get(probe.arg.channel, "other"), "channel"
     if probe.code is not None:
         return _rest_kind(probe.code, frame), "rest"
-    if probe.last != b"":
+    if probe.last:
         return "ticker", "flattened"
     raise DecodeError("expected an object with arg, event, code or last")
 
@@ -224,7 +224,7 @@ def _rest_kind(code: str, frame: bytes) -> Kind:
     if code != "0":
         return "control"
     rows = _rest_rows.decode(frame).data
-    return "trade" if rows and rows[0].trade_id != b"" else "other"
+    return "trade" if rows and rows[0].trade_id else "other"
 
 
 def _trades(rows: list[_TradeRow], feed: Feed) -> list[Trade]:
