@@ -18,7 +18,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from connectors.environment import Environment
-from connectors.kafka.dead_letters import dead_letter_record
+from connectors.kafka.dead_letters import to_record
 from connectors.kafka.sink import KafkaSink, OutRecord
 from connectors.kafka.source import KafkaSource, MakeReader
 from connectors.postgres.sink import PostgresSink
@@ -49,7 +49,7 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
     split = op.branch("split", read, _is_trades)
     rows = minutes("minutes", split.trues, settings.taker_volume)
     records = op.map_value("encode", rows, _encoder(settings))
-    dead = op.map_value("dead_letters", split.falses, lambda letter: [dead_letter_record(letter)])
+    dead = op.map_value("dead_letters", split.falses, lambda letter: [to_record(letter)])
 
     op.output("postgres", rows, PostgresSink(environment.require_postgres(), settings.postgres))
     op.output(

@@ -23,6 +23,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from typing_extensions import override
 
 from connectors import clock, metrics
+from connectors.environment import Shard
 from schemas.errors import SettingsError, UnavailableError
 from schemas.settings import KafkaSettings
 
@@ -34,6 +35,7 @@ METADATA_TIMEOUT_SECONDS: Final = 15.0
 EMPTY_READ_PAUSE: Final = timedelta(milliseconds=20)
 LAG_INTERVAL_NS: Final = 1_000_000_000
 SNAPSHOT_VERSION: Final = 1
+WHOLE: Final = Shard(0, 1)
 
 X = TypeVar("X")
 Snapshot: TypeAlias = tuple[int, int, Any]
@@ -82,7 +84,7 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
         groups: The consumer group for each topic to read.
         make_reader: Makes the reader of a partition.
         settings: Batch sizes and limits.
-        shard: `(index, count)`: owns the partitions ``p % count == index``.
+        shard: Which partitions are this process's.
         stop_at_end: End each partition where its log ended at the start.
     """
 
@@ -93,7 +95,7 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
         make_reader: MakeReader[X],
         settings: KafkaSettings,
         *,
-        shard: tuple[int, int] = (0, 1),
+        shard: Shard = WHOLE,
         stop_at_end: bool = False,
     ) -> None:
         self._client_config = dict(client_config)
@@ -106,14 +108,13 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
 
     @override
     def list_parts(self) -> list[str]:
-        index, count = self._shard
         client = Consumer({**self._client_config, "group.id": "marketflow-metadata"})
         try:
             parts = [
                 f"{topic}/{partition}"
                 for topic in self._groups
                 for partition in _partitions(client, topic)
-                if partition % count == index
+                if self._shard.owns(partition)
             ]
         finally:
             client.close()
