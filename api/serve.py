@@ -7,7 +7,8 @@ from typing import Final
 import click
 import uvicorn
 
-from api import app as application
+from api.app import create_app
+from connectors.environment import Environment, load_settings
 from schemas.errors import SettingsError
 
 _STOP_SECONDS: Final = 10
@@ -27,7 +28,8 @@ _STOP_SECONDS: Final = 10
 @click.option("--access-log", is_flag=True, help="Print a line for each request.")
 def serve(host: str, port: int, *, access_log: bool) -> None:
     """Serve the API and its documentation over HTTP."""
-    app = application.app
+    environment = Environment.read()
+    app = create_app(load_settings(environment), environment.require_postgres())
     listener = _listen(host, port)
     server = uvicorn.Server(
         uvicorn.Config(
