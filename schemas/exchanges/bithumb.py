@@ -6,7 +6,7 @@ message keeps all it says under `content`, as strings; markets are `BTC_KRW` the
 """
 
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Raw, field
@@ -27,6 +27,8 @@ from schemas.records import BookUpdate, Kind, Level, TickerUpdate, Trade
 from schemas.times import ns_of_kst, ns_of_us
 
 EXCHANGE: Final = "bithumb"
+
+Content = TypeVar("Content")
 
 _LEGACY_KINDS: Final[dict[str | None, Kind]] = {
     "ticker": "ticker",
@@ -86,11 +88,15 @@ class _LegacySnapshot(msgspec.Struct, gc=False):
     time_us: str | None = field(name="datetime", default=None)
 
 
+class _LegacyMessage(msgspec.Struct, Generic[Content], gc=False):
+    content: Content
+
+
 _legacy_head: Final = msgspec.json.Decoder(_LegacyHead)
-_legacy_trades: Final = msgspec.json.Decoder(_LegacyTrades)
-_legacy_ticker: Final = msgspec.json.Decoder(_LegacyTicker)
-_legacy_changes: Final = msgspec.json.Decoder(_LegacyChanges)
-_legacy_snapshot: Final = msgspec.json.Decoder(_LegacySnapshot)
+_legacy_trades: Final = msgspec.json.Decoder(_LegacyMessage[_LegacyTrades])
+_legacy_ticker: Final = msgspec.json.Decoder(_LegacyMessage[_LegacyTicker])
+_legacy_changes: Final = msgspec.json.Decoder(_LegacyMessage[_LegacyChanges])
+_legacy_snapshot: Final = msgspec.json.Decoder(_LegacyMessage[_LegacySnapshot])
 
 
 def kind(frame: bytes) -> Kind:
@@ -113,7 +119,7 @@ def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:  # noqa: ARG001  # t
         return []
     ids = RowIds()
     with decoding(EXCHANGE):
-        return [_trade_of(row, ids) for row in _legacy_trades.decode(head.content).rows]
+        return [_trade_of(row, ids) for row in _legacy_trades.decode(frame).content.rows]
 
 
 def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
@@ -124,7 +130,7 @@ def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
     if head.type != "ticker":
         return []
     with decoding(EXCHANGE):
-        ticker = _legacy_ticker.decode(head.content)
+        ticker = _legacy_ticker.decode(frame).content
         # The other types are windows of half an hour to twelve hours.
         return [_ticker_of(ticker)] if ticker.tick_type in {"24H", "MID"} else []
 
@@ -136,9 +142,9 @@ def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:  # noqa: ARG001 
         return _upbit_format.books(frame, EXCHANGE)
     with decoding(EXCHANGE):
         if head.type == "orderbooksnapshot":
-            return [_snapshot_of(_legacy_snapshot.decode(head.content))]
+            return [_snapshot_of(_legacy_snapshot.decode(frame).content)]
         if head.type == "orderbookdepth":
-            return _changes_of(_legacy_changes.decode(head.content))
+            return _changes_of(_legacy_changes.decode(frame).content)
     return []
 
 
