@@ -157,13 +157,19 @@ def _missing(name: str, expected: str) -> SettingsError:
     return SettingsError(f"{name} is not set: expected {expected}; {_HINT}")
 
 
+def checkout() -> Path:
+    """Give the folder that holds this checkout; the current one for an installed package."""
+    source = Path(__file__).parents[1]
+    return source if (source / "pyproject.toml").exists() else Path.cwd()
+
+
 def load_settings(environment: Environment) -> Settings:
     """Read the ``pipeline.yaml`` that ``PIPELINE_CONFIG`` names, else the project's own.
 
     Raises:
         SettingsError: When it cannot be read, or is wrong: names the file and the key.
     """
-    path = environment.pipeline_config or Path(__file__).parents[1] / "pipeline.yaml"
+    path = environment.pipeline_config or checkout() / "pipeline.yaml"
     try:
         text = path.read_bytes()
     except OSError as error:

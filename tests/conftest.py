@@ -13,9 +13,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from connectors.environment import Environment
+from connectors.environment import Environment, checkout
 from connectors.services.cache import remove
-from connectors.services.stack import Stack, checkout, state_folder
+from connectors.services.stack import Stack, state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

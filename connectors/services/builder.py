@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from connectors.services.stack import Stack
 from schemas.errors import MarketflowError
-
-from .stack import Stack
 
 if __name__ == "__main__":
     try:

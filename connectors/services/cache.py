@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from .processes import locked
+from connectors.services.processes import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from .processes import ServiceError
-from .progress import Progress
-from .stack import NAMES, TITLES, VARIABLES, Stack, checkout, state_folder
+from connectors.environment import checkout
+from connectors.services.processes import ServiceError
+from connectors.services.progress import Progress
+from connectors.services.stack import NAMES, TITLES, VARIABLES, Stack, state_folder
 
 if TYPE_CHECKING:
     from types import FrameType

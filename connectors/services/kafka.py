@@ -14,8 +14,16 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .cache import build_once, cached
-from .processes import Launch, Process, ServiceError, accepts_connections, spawn, tail, wait_until
+from connectors.services.cache import build_once, cached
+from connectors.services.processes import (
+    Launch,
+    Process,
+    ServiceError,
+    accepts_connections,
+    spawn,
+    tail,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

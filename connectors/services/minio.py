@@ -13,8 +13,8 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .cache import build_once, cached, remove
-from .processes import Launch, Process, ServiceError, spawn, wait_until
+from connectors.services.cache import build_once, cached, remove
+from connectors.services.processes import Launch, Process, ServiceError, spawn, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

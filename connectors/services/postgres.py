@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import psutil
 
-from .processes import Launch, Process, ServiceError, spawn, wait_until
+from connectors.services.processes import Launch, Process, ServiceError, spawn, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,15 +18,14 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from rich.console import Console
 
-from . import kafka, minio, postgres
-from .cache import remove
-from .processes import (
+from connectors.services import kafka, minio, postgres
+from connectors.services.cache import remove
+from connectors.services.processes import (
     Launch,
     Process,
     ServiceError,
@@ -36,12 +35,13 @@ from .processes import (
     stop,
     tail,
 )
-from .progress import Progress
+from connectors.services.progress import Progress
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Iterable, Mapping
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
 Name = Literal["kafka", "postgres", "minio"]
 
@@ -120,12 +120,6 @@ class Endpoints(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Endpoints({', '.join(self.variables())})"
-
-
-def checkout() -> Path:
-    """Give the folder that holds this checkout; the current one for an installed package."""
-    source = Path(__file__).parents[2]
-    return source if (source / "pyproject.toml").exists() else Path.cwd()
 
 
 def state_folder(root: Path) -> Path:

@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connectors.environment import Environment, Shard
+from connectors.environment import Environment, Shard, load_settings
 from schemas.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def test_kafka_variables_become_librdkafka_options() -> None:
@@ -91,3 +92,12 @@ def test_secrets_are_not_shown() -> None:
     )
 
     assert "hidden" not in f"{environment!r} {environment}"
+
+
+def test_settings_come_from_the_checkout_unless_another_file_is_named(tmp_path: Path) -> None:
+    own = load_settings(Environment())
+    missing = tmp_path / "missing.yaml"
+
+    assert own.regions
+    with pytest.raises(SettingsError, match=r"missing\.yaml: No such file"):
+        load_settings(Environment(pipeline_config=missing))
