@@ -1,0 +1,154 @@
+"""Dead letters as Kafka records and back: the original untouched, why it failed in headers.
+
+A raw topic's dead letters lie in `<topic>.dlq`, in the partition they came from. Nothing here
+talks to a broker; `connectors.kafka.dlq_commands` does.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+
+from connectors.kafka.sink import Headers, OutRecord
+from schemas.errors import DecodeError
+from schemas.records import DeadLetter
+
+SUFFIX: Final = ".dlq"
+
+# Kafka bounds a record as a whole: a long reason must not make a letter undeliverable.
+HEADER_BYTES: Final = 1_024
+
+_PREFIX: Final = "dlq."
+_QUOTED_OR_NUMBER: Final = re.compile(r"'[^']*'|\"[^\"]*\"|[+-]?\d[\d.,:eE+-]*")
+_RANGES: Final = re.compile(r"[0-9]{1,18}-[0-9]{1,18}(?:,[0-9]{1,18}-[0-9]{1,18})*")
+_REASON_LENGTH: Final = 100
+
+_Range: TypeAlias = tuple[int, int]
+
+
+def topic_of_dead_letters(topic: str) -> str:
+    """The topic that a raw topic's dead letters go to."""
+    return topic + SUFFIX
+
+
+def to_record(letter: DeadLetter) -> OutRecord:
+    """The record to write; reasons of an earlier failure give way to the newest."""
+    why = {
+        "error": letter.error,
+        "topic": letter.topic,
+        "partition": str(letter.partition),
+        "offset": str(letter.offset),
+        "step": letter.step,
+    }
+    return OutRecord(
+        topic=topic_of_dead_letters(letter.topic),
+        partition=letter.partition,
+        key=letter.key,
+        value=letter.value,
+        headers=_own(letter.headers) + [(_PREFIX + k, _bounded(v)) for k, v in why.items()],
+    )
+
+
+def from_record(record: OutRecord) -> DeadLetter:
+    """The letter that a record of a dead-letter topic holds.
+
+    Raises:
+        DecodeError: The record is not in a dead-letter topic.
+    """
+    headers = record.headers or []
+    why = {
+        name.removeprefix(_PREFIX): (value or b"").decode("utf-8", "replace")
+        for name, value in headers
+        if name.startswith(_PREFIX)
+    }
+    offset = why.get("offset", "")
+    return DeadLetter(
+        topic=_topic_of_originals(record.topic),
+        partition=record.partition,
+        # A record that another tool put there does not say; it can be replayed all the same.
+        offset=int(offset) if re.fullmatch(r"[0-9]{1,18}", offset) else -1,
+        key=record.key,
+        value=record.value,
+        headers=_own(headers),
+        error=why.get("error", "no reason given"),
+        step=why.get("step", "unknown"),
+    )
+
+
+def original_of(letter: DeadLetter) -> OutRecord:
+    """The record as it was in its raw topic, to be put there again."""
+    return OutRecord(
+        topic=letter.topic,
+        partition=letter.partition,
+        key=letter.key,
+        value=letter.value,
+        headers=letter.headers or None,
+    )
+
+
+def reason_of(letter: DeadLetter) -> str:
+    """The error without its particulars, so that errors of one kind count as one."""
+    return _QUOTED_OR_NUMBER.sub("…", letter.error)[:_REASON_LENGTH]
+
+
+def _own(headers: Headers) -> Headers:
+    return [(name, value) for name, value in headers if not name.startswith(_PREFIX)]
+
+
+def _bounded(text: str) -> bytes:
+    encoded = text.encode("utf-8", "backslashreplace")
+    if len(encoded) <= HEADER_BYTES:
+        return encoded
+    # Cutting may split a character: what is left of it is dropped.
+    return encoded[:HEADER_BYTES].decode("utf-8", "ignore").encode()
+
+
+def _topic_of_originals(topic: str) -> str:
+    if not topic.endswith(SUFFIX):
+        raise DecodeError(
+            f"topic {topic}: expected a dead-letter topic, its name ending in {SUFFIX}"
+        )
+    return topic.removesuffix(SUFFIX)
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """Which offsets of one dead-letter partition were replayed: all below one, and a few ranges.
+
+    The ranges come from replays of one reason only. Kafka keeps all of it as a consumer group's
+    offset and the text beside it.
+    """
+
+    below: int
+    """Every offset below this one was replayed, or is gone from the log."""
+    ranges: tuple[_Range, ...] = ()
+    """Ascending, `[start, end)`, all above `below`."""
+
+    @classmethod
+    def parse(cls, below: int, text: str) -> "Replayed":
+        """From a committed offset and its metadata; text that is not ours counts as none."""
+        if not _RANGES.fullmatch(text):
+            return cls(below)
+        parts = [part.split("-") for part in text.split(",")]
+        return cls(below).plus([(int(start), int(end)) for start, end in parts])
+
+    def __contains__(self, offset: int) -> bool:
+        return offset < self.below or any(start <= offset < end for start, end in self.ranges)
+
+    def plus(self, ranges: Sequence[_Range]) -> "Replayed":
+        """The same, and these ranges too."""
+        below = self.below
+        merged: list[_Range] = []
+        for start, end in sorted([*self.ranges, *ranges]):
+            if start <= below:
+                below = max(below, end)
+            elif merged and start <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+            else:
+                merged.append((start, end))
+        return Replayed(below, tuple(merged))
+
+    @property
+    def text(self) -> str:
+        """The ranges, to be stored beside `below`."""
+        return ",".join(f"{start}-{end}" for start, end in self.ranges)
