@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 DEAD_LETTER_SUFFIX: Final = ".dlq"
 MOST_REPLICAS: Final = 3
 
-_TIMEOUT_SECONDS: Final = 15.0
 _POLL_SECONDS: Final = 0.05
 
 
@@ -51,14 +50,21 @@ def needed_topics(settings: Settings) -> dict[str, int]:
     return topics
 
 
-def ensure_topics(config: KafkaConfig, settings: Settings) -> TopicsReport:
+def ensure_topics(
+    config: KafkaConfig, settings: Settings, *, timeout_seconds: float = 15.0
+) -> TopicsReport:
     """Creates the topics that are missing; those that are there are checked, not changed.
+
+    Args:
+        config: How to reach the broker.
+        settings: Which topics.
+        timeout_seconds: For each of the few requests to the broker.
 
     Raises:
         SettingsError: A topic has too few partitions, or the broker refuses to make it.
         UnavailableError: The broker cannot be reached.
     """
-    cluster = _Cluster(config)
+    cluster = _Cluster(config, timeout_seconds)
     needed = needed_topics(settings)
     found = cluster.partition_counts()
     _check(needed, found)
@@ -88,7 +94,8 @@ def _check(needed: dict[str, int], found: dict[str, int]) -> None:
 class _Cluster:
     """The few questions that are asked of a broker, each with a time limit."""
 
-    def __init__(self, config: KafkaConfig) -> None:
+    def __init__(self, config: KafkaConfig, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
         self._servers = config.get("bootstrap.servers", "")
         self._last_error = ""
         options: dict[str, Any] = {"log_level": 0, **config, "error_cb": self._note_error}
@@ -107,19 +114,19 @@ class _Cluster:
         replicas = min(MOST_REPLICAS, len(self._metadata().brokers))
         results = self._admin.create_topics(
             [NewTopic(name, count, replicas) for name, count in topics.items()],
-            operation_timeout=_TIMEOUT_SECONDS,
-            request_timeout=_TIMEOUT_SECONDS,
+            operation_timeout=self._timeout_seconds,
+            request_timeout=self._timeout_seconds,
         )
         return [name for name, result in results.items() if self._was_created(name, result)]
 
     def wait_for(self, topics: dict[str, int]) -> dict[str, int]:
         """Waits until the broker that answers has heard of all topics."""
-        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        deadline = time.monotonic() + self._timeout_seconds
         while missing := topics.keys() - (found := self.partition_counts()).keys():
             if time.monotonic() > deadline:
                 raise UnavailableError(
                     f"topic {min(missing)} was created, but Kafka at {self._servers} does not "
-                    f"show it after {_TIMEOUT_SECONDS:g} s"
+                    f"show it after {self._timeout_seconds:g} s"
                 )
             time.sleep(_POLL_SECONDS)
         return found
@@ -138,7 +145,7 @@ class _Cluster:
 
     def _metadata(self) -> "ClusterMetadata":
         try:
-            return self._admin.list_topics(timeout=_TIMEOUT_SECONDS)
+            return self._admin.list_topics(timeout=self._timeout_seconds)
         except KafkaException as exception:
             raise self._unavailable(_error_of(exception)) from exception
 
