@@ -5,17 +5,27 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-from typing import TYPE_CHECKING, NoReturn
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from connectors.environment import checkout
+from connectors.environment import Environment, checkout
+from connectors.services import probes
 from connectors.services.processes import ServiceError
 from connectors.services.progress import Progress
-from connectors.services.stack import NAMES, TITLES, VARIABLES, Stack, state_folder
+from connectors.services.stack import BUILDER, NAMES, TITLES, VARIABLES, Stack, state_folder
 
 if TYPE_CHECKING:
     from types import FrameType
+
+_MARKS: Final = {"ok": ("✓", "green"), "note": ("•", "yellow"), "broken": ("✗", "red")}
 
 
 def _stack() -> Stack:
@@ -49,9 +59,7 @@ def up(*, wait_minio: bool) -> None:
                 progress.done(TITLES[name], f"the one that {VARIABLES[name][0]} names")
         stack.start(wait_for_minio=wait_minio, progress=progress)
         if stack.is_building_minio:
-            progress.done(
-                "MinIO", f"is being built in the background, see {stack.log('minio-builder')}"
-            )
+            progress.done("MinIO", f"is being built in the background, see {stack.log(BUILDER)}")
 
 
 @click.command()
@@ -71,3 +79,57 @@ def env() -> None:
         raise ServiceError("no service is running, and the environment names none: run `make up`")
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@click.command()
+def status() -> None:
+    """Show where the services are, since when, and whether they answer."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(services_table(_stack()))
+
+
+def services_table(stack: Stack) -> Table:
+    """Ask every service whether it answers, and show what is known of it."""
+    environment = Environment.read({**os.environ, **stack.endpoints().variables()})
+    state = stack.state()
+    table = Table("Service", "Endpoint", "Pid", "Up since", "Reachable", box=SIMPLE_HEAD)
+    with ThreadPoolExecutor() as pool:
+        failures = pool.map(
+            lambda name: probes.address(name, environment) and probes.failure(name, environment),
+            NAMES,
+        )
+    for name, failure in zip(NAMES, failures, strict=True):
+        where = probes.address(name, environment)
+        process = state.processes.get(name) if state.is_running(name) else None
+        pid, since = "-", "-"
+        if stack.is_external(name):
+            pid = "not ours"
+        elif process:
+            started = datetime.fromtimestamp(process.started_at).astimezone()
+            pid = str(process.pid)
+            since = f"{started:%Y-%m-%d %H:%M:%S} ({probes.age(process.started_at)})"
+        if where is None:
+            building = name == "minio" and stack.is_building_minio
+            reachable = Text("is being built" if building else "not running", style="yellow")
+        else:
+            reachable = Text(failure, style="red") if failure else Text("yes", style="green")
+        table.add_row(TITLES[name], where or "-", pid, since, reachable)
+    return table
+
+
+@click.command()
+def doctor() -> None:
+    """Say what is missing or unreachable, and what to do about it.
+
+    Exits with 1 when something is broken that the pipeline needs.
+    """
+    from connectors.services.doctor import examine  # noqa: PLC0415
+
+    findings = examine(_stack())
+    for finding in findings:
+        mark, color = _MARKS[finding.verdict]
+        click.echo(f"{click.style(mark, fg=color)} {finding.subject}: {finding.detail}")
+        if finding.advice:
+            click.echo(f"  → {finding.advice}")
+    if any(finding.verdict == "broken" for finding in findings):
+        sys.exit(1)

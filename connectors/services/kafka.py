@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shutil
@@ -12,7 +11,7 @@ import threading
 import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from connectors.services.cache import build_once, cached
 from connectors.services.processes import (
@@ -101,7 +100,8 @@ def start(launch: Launch, running: Process | None) -> None:
     process = running or _spawn(launch)
     wait_until(
         lambda: (
-            accepts_connections(launch.ports["kafka"]) and answers(bootstrap_servers(launch.ports))
+            accepts_connections(launch.ports["kafka"])
+            and connection_failure({"bootstrap.servers": bootstrap_servers(launch.ports)}) is None
         ),
         process=process,
         name="Kafka",
@@ -142,19 +142,33 @@ def bootstrap_servers(ports: Mapping[str, int]) -> str:
     return f"127.0.0.1:{ports['kafka']}"
 
 
-def answers(servers: str, timeout_seconds: float = 2.0) -> bool:
-    """Tell whether a broker there answers a metadata request in time."""
+def connection_failure(config: Mapping[str, str], timeout_seconds: float = 2.0) -> str | None:
+    """Say why no broker answers a metadata request in time; None when one does.
+
+    Args:
+        config: librdkafka's options, `bootstrap.servers` among them.
+        timeout_seconds: How long to wait.
+    """
     from confluent_kafka import KafkaException  # noqa: PLC0415
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 
-    quiet = logging.getLogger("marketflow.kafka.probe")
-    quiet.addHandler(logging.NullHandler())
-    quiet.propagate = False
-    client = AdminClient({"bootstrap.servers": servers}, logger=quiet)
+    reasons: list[str] = []
+    options: dict[str, Any] = {
+        **config,
+        # Its own log would repeat the reasons on the terminal, without end.
+        "log_level": 0,
+        "error_cb": lambda error: reasons.append(error.str()),
+    }
     try:
-        return bool(client.list_topics(timeout=timeout_seconds).brokers)
-    except KafkaException:
-        return False
+        client = AdminClient(options)
+    except KafkaException as exception:
+        return str(exception.args[0].str())
+    try:
+        brokers = client.list_topics(timeout=timeout_seconds).brokers
+    except KafkaException as exception:
+        client.poll(0)
+        return reasons[0] if reasons else str(exception.args[0].str())
+    return None if brokers else "it knows no broker yet"
 
 
 def _configure(folder: Path, ports: Mapping[str, int]) -> Path:

@@ -63,7 +63,7 @@ BUCKET: Final = "marketflow"
 REGION: Final = "us-east-1"
 
 # The detached process that builds MinIO is stopped like a service.
-_BUILDER: Final = "minio-builder"
+BUILDER: Final = "minio-builder"
 _PORTS: Final[dict[Name, tuple[str, ...]]] = {
     "kafka": ("kafka", "kafka-controller"),
     "postgres": ("postgres",),
@@ -72,7 +72,7 @@ _PORTS: Final[dict[Name, tuple[str, ...]]] = {
 # What other work of this checkout keeps in the same folder, and data of services does not reach.
 _NOT_PURGED: Final = frozenset({"bootstrap", "install.lock", "lock", "test"})
 _HOW_TO_STOP: Final[dict[str, tuple[signal.Signals, float]]] = {
-    _BUILDER: (minio.STOP_SIGNAL, 2.0),
+    BUILDER: (minio.STOP_SIGNAL, 2.0),
     "minio": (minio.STOP_SIGNAL, minio.STOP_TIMEOUT_SECONDS),
     "postgres": (postgres.STOP_SIGNAL, postgres.STOP_TIMEOUT_SECONDS),
     "kafka": (kafka.STOP_SIGNAL, kafka.STOP_TIMEOUT_SECONDS),
@@ -218,7 +218,7 @@ class Stack:
     @property
     def is_building_minio(self) -> bool:
         """Whether MinIO is being built, or waits for its turn."""
-        return self.state().is_running(_BUILDER)
+        return self.state().is_running(BUILDER)
 
     def log(self, name: str) -> Path:
         """Give the file with what a service prints."""
@@ -326,17 +326,17 @@ class Stack:
     def _start_builder(self, shown: Progress) -> None:
         if self.is_building_minio:
             return
-        log = self.log(_BUILDER)
+        log = self.log(BUILDER)
         log.unlink(missing_ok=True)
         spawn(
             [sys.executable, "-u", "-m", "connectors.services.builder", str(self.folder)],
             log=log,
-            record=lambda process: self._record(_BUILDER, process),
+            record=lambda process: self._record(BUILDER, process),
         )
         shown.show(TITLES["minio"], "building from source, once for you; takes 3 to 5 minutes")
 
     def _wait_for_minio(self, shown: Progress) -> None:
-        log = self.log(_BUILDER)
+        log = self.log(BUILDER)
         since = time.monotonic()
         while not self.state().is_running("minio"):
             if not self.is_building_minio and not self.state().is_running("minio"):
