@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, UnsetType, field
 
 from schemas import symbols
 from schemas.errors import DecodeError
+from schemas.exchanges._asia import contract_amounts, contract_size
 from schemas.exchanges._common import (
     FAILURES,
     changed_levels,
@@ -26,7 +27,7 @@ from schemas.exchanges._common import (
     messages,
 )
 from schemas.feeds import Feed, TradeIds
-from schemas.numbers import exact_product, quotient
+from schemas.numbers import exact_product
 from schemas.records import BookUpdate, Kind, Level, Product, TickerUpdate, Trade
 from schemas.times import ns_of_ms_or_us
 
@@ -39,7 +40,7 @@ _KINDS: Final[dict[str, Kind]] = {
 }
 
 # No symbol of Binance has a separator, so the quote currency is found by its name. USD is not
-# among them on the spot market: BATUSD would be read as BA-TUSD (Binance US is another exchange).
+# among them: only coin-margined contracts are quoted in it, and those are told by their product.
 _QUOTES: Final = frozenset(
     (
         *("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD1", "RLUSD", "USDE", "USDP", "USDS"),
@@ -299,9 +300,9 @@ def _trade(trade: _AnyTrade, feed: Feed) -> Trade:
         raise DecodeError(f"{error} - at the time of the trade") from error
     price, size = trade.price, trade.size
     if feed.product == "inverse":
-        notional = exact_product(_contract_size(trade.symbol, feed), size)
-        exact_product(price, notional)  # for its checks: a quotient of sound numbers is sound
-        size = quotient(notional, price)
+        native = (trade.symbol or feed.native_symbol or "").upper()
+        unit = contract_size(feed, native, "_")
+        size, notional = contract_amounts(price, size, unit, feed.product)
     else:
         notional = exact_product(price, size)
     return Trade(
@@ -313,18 +314,6 @@ def _trade(trade: _AnyTrade, feed: Feed) -> Trade:
         size,
         notional,
     )
-
-
-def _contract_size(native: str, feed: Feed) -> Decimal:
-    name = (native or feed.native_symbol or "").upper()
-    pair = name.partition("_")[0]
-    size = feed.contract_sizes.get(name) or feed.contract_sizes.get(pair)
-    if size is None:
-        raise DecodeError(
-            f"symbol {name[:40]!r}: expected its US dollars a contract in pipeline.yaml, "
-            f"`exchanges.binance.contract_sizes.{pair[:40]}`"
-        )
-    return size
 
 
 def _symbol_of(native: str, feed: Feed) -> str:

@@ -158,8 +158,12 @@ def _trades_of_row(row: Raw, at: int) -> list[Trade]:
 
 
 def _trade(row: _Row) -> Trade:
-    exact_product(row.base, row.quote)  # for its checks of both, also of their digits
-    exact_product(row.base, row.price)
+    # For their checks: these are numbers of a market, whose sums will stay exact.
+    exact_product(row.price, row.base)
+    try:
+        exact_product(row.quote, row.base)
+    except DecodeError as error:
+        raise DecodeError(f"foreignNotional as the {error}") from error
     return Trade(
         _symbol(row.symbol),
         trade_id(row.trade_id),
