@@ -52,6 +52,7 @@ def describe(
             description=_DESCRIPTION,
             license=License(name="Apache 2.0", identifier="Apache-2.0"),
         ),
+        logging_config=None,
     )
     document = described.openapi_schema.to_schema()
     schemas: dict[str, dict[str, Any]] = {
