@@ -167,9 +167,10 @@ class MinuteWriter:
         if self._failure is not None:
             raise self._failure
         if not is_met:
+            waiting = self._put_ticket - self._written_ticket
             reason = f": {self._outage}" if self._outage else ""
             raise UndeliveredError(
-                f"PostgreSQL: {len(self._pending)} rows wait, expected them to be written "
+                f"PostgreSQL: {waiting} rows wait, expected them to be written "
                 f"within {timeout_seconds:g} s{reason}"
             )
 
