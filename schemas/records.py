@@ -136,3 +136,23 @@ class TakerVolume(msgspec.Struct, frozen=True, gc=False):
     """0 for estimates, 1 for the final figure, one more for each late trade after it."""
     late_trades: int
     duplicate_trades: int
+
+
+class BookSummary(msgspec.Struct, frozen=True, gc=False):
+    """An order book after an update that changed it; numbers have no trailing zeros."""
+
+    exchange: str
+    symbol: str
+    time_ns: int
+    highest_bid: Decimal | None
+    lowest_ask: Decimal | None
+    spread: Decimal | None
+    """Ask minus bid, negative in a crossed book. `None`, like a best price, if a side is empty."""
+    total_bid_volume: Decimal
+    total_ask_volume: Decimal
+    bid_levels: int
+    ask_levels: int
+    is_crossed: bool
+    """The best bid is above the best ask."""
+    sequence: int | None
+    """The exchange's number of the update, where it counts them."""
