@@ -300,13 +300,13 @@ def _trade(trade: _AnyTrade, feed: Feed) -> Trade:
         raise DecodeError(f"{error} - at the time of the trade") from error
     price, size = trade.price, trade.size
     if feed.product == "inverse":
-        native = (trade.symbol or feed.native_symbol or "").upper()
-        unit = contract_size(feed, native, "_")
+        unit = contract_size(feed, (trade.symbol or feed.native_symbol or "").upper(), "_")
         size, notional = contract_amounts(price, size, unit, feed.product)
     else:
         notional = exact_product(price, size)
+    native = trade.symbol
     return Trade(
-        _symbol_of(trade.symbol, feed),
+        _symbol(native, feed.product) if native else _symbol_of(native, feed),
         trade.trade_id,
         time_ns,
         not trade.buyer_is_maker,
