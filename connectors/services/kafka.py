@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import signal
 import subprocess
-import threading
 import uuid
 from base64 import urlsafe_b64encode
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from connectors.services.cache import build_once, cached
+from connectors.services.cache import build_once, cached, remove
 from connectors.services.processes import (
     Launch,
     Process,
@@ -31,14 +32,11 @@ VERSION: Final = "4.1.1"
 STOP_SIGNAL: Final = signal.SIGTERM
 STOP_TIMEOUT_SECONDS: Final = 20.0
 
-# Kafka's own choice of a logger binds nothing: without slf4j-simple it would fail in silence.
-_COORDINATES: Final = (
-    f"org.apache.kafka:kafka_2.13:{VERSION}"
-    f"+org.apache.kafka:kafka-tools:{VERSION}"
-    "+org.slf4j:slf4j-simple:1.7.36"
-)
 _CACHE_NAME: Final = f"kafka-{VERSION}"
-_JAR_COUNT: Final = 93
+_JARS: Final = Path(__file__).with_name("kafka-jars.txt")
+# Most of a download's time is waiting for the answer.
+_DOWNLOADS_AT_ONCE: Final = 8
+_SCRATCH: Final = "downloads"
 _OLDEST_JAVA: Final = 17
 
 _PROPERTIES: Final = """\
@@ -206,40 +204,38 @@ def _format(run: list[str], properties: Path, log: Path) -> None:
 
 def _download(work: Path, report: Callable[[str], None]) -> None:
     """Fill ``work`` with all jars, flat, so that one entry on the class path names them."""
-    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415
-    from jgo.env import EnvironmentBuilder, LinkStrategy  # noqa: PLC0415
-    from jgo.maven import MavenContext  # noqa: PLC0415
-
-    scratch = work / "scratch"
-    repository = scratch / "repository"
-    done = threading.Event()
-
-    def count() -> None:
-        while not done.wait(1):
-            jars = sum(1 for _ in repository.rglob("*.jar"))
-            report(f"downloading {VERSION}, once for you: {jars} of {_JAR_COUNT} jars")
-
+    lines = [line.split() for line in _JARS.read_text().splitlines() if not line.startswith("#")]
     report(f"downloading {VERSION}, once for you")
-    counter = threading.Thread(target=count, daemon=True)
-    counter.start()
     try:
-        builder = EnvironmentBuilder(
-            # Not the user's ~/.m2: an interrupted download there would be believed by the next one.
-            context=MavenContext(
-                repo_cache=repository, remote_repos={"central": MAVEN_CENTRAL_URL}
-            ),
-            cache_dir=scratch / "environments",
-            link_strategy=LinkStrategy.HARD,
-        )
-        environment = builder.from_endpoint(_COORDINATES)
-    except Exception as error:
+        with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
+            jars = [pool.submit(_download_jar, work, *line) for line in lines]
+            for count, _ in enumerate(as_completed(jars), start=1):
+                report(f"downloading {VERSION}, once for you: {count} of {len(jars)} jars")
+            for jar in jars:
+                jar.result()
+    except (OSError, RuntimeError) as error:
         raise ServiceError(
             f"Kafka {VERSION} could not be downloaded from Maven: {error}. "
-            "Check the network (a proxy? HTTPS_PROXY), and run the same command again"
+            "Check the network (behind a proxy: HTTPS_PROXY), and run the same command again"
         ) from error
-    finally:
-        done.set()
-        counter.join()
-    for jar in Path(environment.path).rglob("*.jar"):
-        jar.rename(work / jar.name)
-    shutil.rmtree(scratch)
+    remove(work / _SCRATCH)
+
+
+def _download_jar(work: Path, coordinate: str, sha256: str) -> None:
+    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415
+    from jgo.maven import MavenContext  # noqa: PLC0415
+
+    group, artifact, version = coordinate.split(":")
+    maven = MavenContext(
+        # Not the user's ~/.m2: what an interrupted download left there would be believed.
+        repo_cache=work / _SCRATCH,
+        remote_repos={"central": MAVEN_CENTRAL_URL},
+    )
+    jar = maven.project(group, artifact).at_version(version).artifact().resolve()
+    found = hashlib.sha256(jar.read_bytes()).hexdigest()
+    if found != sha256:
+        raise ServiceError(
+            f"{jar.name} from Maven has the SHA-256 {found}, expected {sha256}: "
+            "something between here and there changes downloads"
+        )
+    jar.rename(work / jar.name)
