@@ -1,6 +1,5 @@
 """The API as users meet it: over HTTP, from a real PostgreSQL."""
 
-import socket
 import threading
 import time
 import uuid
@@ -15,6 +14,7 @@ import uvicorn
 from psycopg import sql
 
 from api.app import create_app
+from api.serve import listen
 from connectors.environment import Environment
 from connectors.postgres.migrate import migrate
 from schemas.exchanges import EXCHANGES
@@ -57,7 +57,7 @@ def api(settings: Settings, filled_dsn: str) -> Iterator[httpx.Client]:
 @contextmanager
 def serving(settings: Settings, dsn: str) -> Iterator[httpx.Client]:
     """An API of its own on a free port, and a client for it."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen("127.0.0.1", 0)
     config = uvicorn.Config(create_app(settings, dsn), lifespan="on", ws="none", log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

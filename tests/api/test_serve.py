@@ -3,6 +3,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,16 @@ def test_a_taken_port_is_one_clear_sentence(filled_dsn: str) -> None:
     assert len(errors.splitlines()) == 1
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in errors
     assert "--port" in errors
+
+
+def test_answers_are_not_held_back_until_their_head_is_acknowledged(api: httpx.Client) -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        assert api.get("/health/live").status_code == 200
+        return time.perf_counter() - start
+
+    # Held back, not one of them would take less than 40 ms.
+    assert min(seconds() for _ in range(20)) < 0.03
 
 
 def test_a_host_that_is_not_there_is_one_clear_sentence(filled_dsn: str) -> None:
