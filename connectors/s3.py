@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NotConnectedError
 
 from connectors.environment import Environment
 from schemas.errors import SettingsError, UnavailableError
@@ -61,8 +62,11 @@ def ensure_bucket(client: "S3Client", bucket: str) -> bool:
             f"S3_BUCKET: the object store refuses the bucket {bucket}: {reason}; "
             "are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY those of its owner?"
         ) from error
-    except BotoCoreError as error:
+    except (NotConnectedError, HTTPClientError) as error:
         raise UnavailableError(f"the object store cannot be reached: {error}") from error
+    except BotoCoreError as error:
+        # The client itself refuses: no credentials, or a name that no bucket may have.
+        raise SettingsError(f"S3_BUCKET {bucket}: {' '.join(str(error).split())}") from error
 
 
 def _has_bucket(client: "S3Client", bucket: str) -> bool:

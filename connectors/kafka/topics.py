@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from connectors.kafka.dead_letters import topic_of_dead_letters
 from connectors.kafka.sink import KafkaConfig
 from schemas.errors import SettingsError, UnavailableError
 from schemas.settings import Settings
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from confluent_kafka.admin._metadata import ClusterMetadata
 
-DEAD_LETTER_SUFFIX: Final = ".dlq"
 MOST_REPLICAS: Final = 3
 
 _POLL_SECONDS: Final = 0.05
@@ -43,7 +43,7 @@ def needed_topics(settings: Settings) -> dict[str, int]:
             (region.topics.trade, counts.trade),
         ):
             topics[raw] = count
-            topics[raw + DEAD_LETTER_SUFFIX] = count
+            topics[topic_of_dead_letters(raw)] = count
         topics[region.processed.ticker] = counts.ticker
         topics[region.processed.orderbook] = counts.orderbook
         topics[region.processed.taker_volume] = counts.trade

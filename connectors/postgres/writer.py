@@ -20,11 +20,13 @@ from schemas.settings import PostgresSettings
 Key: TypeAlias = tuple[str, str, int]
 """Exchange, symbol, minute: the primary key of a row."""
 
-# Rows that wait, in batches: about 20 MB with 2,000 rows a batch. More would only hide an outage.
+# Rows that wait, in batches: about 55 MB with 2,000 rows a batch. More would only hide an outage.
 PENDING_BATCHES: Final = 20
 
 _BACKOFF_SECONDS: Final = 0.1
 _BACKOFF_LIMIT_SECONDS: Final = 5.0
+# After a flush there is nothing to wait for; a statement that hangs ends with the process.
+_CLOSE_SECONDS: Final = 5.0
 _SECONDS_A_DAY: Final = 86_400
 # The next month's partition is there a week before its first minute needs it.
 _AHEAD: Final = timedelta(days=7)
@@ -143,7 +145,7 @@ class MinuteWriter:
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
-        self._thread.join(self._timeout_seconds)
+        self._thread.join(_CLOSE_SECONDS)
 
     def _put(self, row: TakerVolume) -> None:
         key = (row.exchange, row.symbol, row.minute)

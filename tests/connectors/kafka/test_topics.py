@@ -1,0 +1,123 @@
+"""Topics are made once, with the partitions of pipeline.yaml; wrong ones are refused."""
+
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from connectors.kafka.topics import ensure_topics, needed_topics
+from schemas.errors import SettingsError, UnavailableError
+from schemas.settings import Settings, parse_settings
+
+PIPELINE = (Path(__file__).parents[3] / "pipeline.yaml").read_text()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """The project's own, with topics that no other test has."""
+    prefix = f"test-{uuid.uuid4().hex}-"
+    text = PIPELINE.replace("SocketDataIn", f"{prefix}In").replace("Region.", f"{prefix}Region.")
+    return parse_settings(text.encode(), "pipeline.yaml")
+
+
+def partitions(kafka: str) -> dict[str, int]:
+    topics = AdminClient({"bootstrap.servers": kafka}).list_topics(timeout=10).topics
+    return {name: len(topic.partitions) for name, topic in topics.items()}
+
+
+def create(kafka: str, name: str, count: int) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic(name, count, 1)])[name].result(timeout=10)
+    # The broker may list a topic some milliseconds after it says that it was made.
+    while name not in partitions(kafka):
+        time.sleep(0.02)
+
+
+def test_the_topics_are_those_of_the_contract() -> None:
+    topics = needed_topics(parse_settings(PIPELINE.encode(), "pipeline.yaml"))
+
+    korea = {"ticker": 4, "Orderbook": 4, "trade": 4}
+    asia = {"ticker": 3, "Orderbook": 3, "trade": 3}
+    ne = {"ticker": 2, "Orderbook": 2, "trade": 3}
+    expected: dict[str, int] = {}
+    for prefix, region, counts in (
+        ("kora", "Korea", korea),
+        ("asia", "Asia", asia),
+        ("ne", "NE", ne),
+    ):
+        for kind, count in counts.items():
+            expected[f"{prefix}SocketDataIn-{kind}"] = count
+            expected[f"{prefix}SocketDataIn-{kind}.dlq"] = count
+        expected[f"Region.{region}_TickerPreprocessing"] = counts["ticker"]
+        expected[f"Region.{region}_OrderbookPreprocessing"] = counts["Orderbook"]
+        expected[f"Region.{region}_TakerVolumePreprocessing"] = counts["trade"]
+    assert topics == expected
+
+
+def test_missing_topics_are_made_with_their_partitions(kafka: str, settings: Settings) -> None:
+    report = ensure_topics({"bootstrap.servers": kafka}, settings)
+
+    needed = needed_topics(settings)
+    assert sorted(report.created) == sorted(needed)
+    assert (report.present, report.notes) == ([], [])
+    assert needed.items() <= partitions(kafka).items()
+
+
+def test_a_second_run_finds_all_topics_present(kafka: str, settings: Settings) -> None:
+    ensure_topics({"bootstrap.servers": kafka}, settings)
+
+    report = ensure_topics({"bootstrap.servers": kafka}, settings)
+
+    assert report.created == []
+    assert sorted(report.present) == sorted(needed_topics(settings))
+
+
+def test_two_at_the_same_time_make_each_topic_once(kafka: str, settings: Settings) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(
+            pool.map(lambda _: ensure_topics({"bootstrap.servers": kafka}, settings), range(2))
+        )
+
+    created = [name for report in reports for name in report.created]
+    assert sorted(created) == sorted(needed_topics(settings))
+
+
+def test_a_topic_with_too_few_partitions_is_refused_before_anything_is_made(
+    kafka: str, settings: Settings
+) -> None:
+    name = settings.regions["Korea"].processed.taker_volume
+    create(kafka, name, 3)
+
+    with pytest.raises(SettingsError, match=f"{name} has 3 partitions, expected at least 4"):
+        ensure_topics({"bootstrap.servers": kafka}, settings)
+
+    assert partitions(kafka).keys() & needed_topics(settings).keys() == {name}
+
+
+def test_a_topic_with_more_partitions_is_left_alone_and_noted(
+    kafka: str, settings: Settings
+) -> None:
+    name = settings.regions["NE"].topics.trade
+    create(kafka, name, 7)
+
+    report = ensure_topics({"bootstrap.servers": kafka}, settings)
+
+    assert report.notes == [f"topic {name} has 7 partitions, 3 are used"]
+    assert report.present == [name]
+    assert partitions(kafka)[name] == 7
+
+
+def test_an_unreachable_broker_is_unavailable_in_bounded_time(settings: Settings) -> None:
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1 .*refused.*make up"):
+        ensure_topics({"bootstrap.servers": "127.0.0.1:1"}, settings, timeout_seconds=1)
+
+
+def test_an_option_that_librdkafka_does_not_know_is_refused(settings: Settings) -> None:
+    config = {"bootstrap.servers": "127.0.0.1:1", "securty.protocol": "SASL_SSL"}
+
+    with pytest.raises(SettingsError, match=r"securty\.protocol"):
+        ensure_topics(config, settings)
