@@ -156,3 +156,64 @@ class BookSummary(msgspec.Struct, frozen=True, gc=False):
     """The best bid is above the best ask."""
     sequence: int | None
     """The exchange's number of the update, where it counts them."""
+
+
+class BookMinute(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One final minute of the order book of one symbol.
+
+    A book is a state that lasts until the next update, so that a quiet minute has values as well.
+    `twa` is an average by time, over the part of the minute in which the value existed: the book
+    was valid, and had two sides where it takes two. `min` and `max` are over all states in the
+    minute. The plain values are those of the last valid state in it. Volumes are in the unit of
+    the feed's levels. `None`: there was no such value.
+    """
+
+    exchange: str
+    symbol: str
+    minute: int
+    """Its start, in seconds since the Unix epoch."""
+    highest_bid: Decimal | None
+    lowest_ask: Decimal | None
+    spread: Decimal | None
+    spread_min: Decimal | None
+    spread_max: Decimal | None
+    spread_twa: Decimal | None
+    spread_bps_twa: Decimal | None
+    """Of the spread by the middle of the book, in 1/10,000."""
+    total_bid_volume: Decimal | None
+    total_bid_volume_min: Decimal | None
+    total_bid_volume_max: Decimal | None
+    total_bid_volume_twa: Decimal | None
+    total_ask_volume: Decimal | None
+    total_ask_volume_min: Decimal | None
+    total_ask_volume_max: Decimal | None
+    total_ask_volume_twa: Decimal | None
+    imbalance: Decimal | None
+    """Of the totals: bid minus ask by bid plus ask, from -1 to 1."""
+    imbalance_twa: Decimal | None
+    # What rests within so many 1/10,000 of the middle, where the book was valid to the end.
+    # Truncated: the feed's levels end inside the band, the volume is a lower bound.
+    depth_5bps_bid: Decimal | None = None
+    depth_5bps_ask: Decimal | None = None
+    depth_5bps_truncated: bool | None = None
+    depth_10bps_bid: Decimal | None = None
+    depth_10bps_ask: Decimal | None = None
+    depth_10bps_truncated: bool | None = None
+    depth_25bps_bid: Decimal | None = None
+    depth_25bps_ask: Decimal | None = None
+    depth_25bps_truncated: bool | None = None
+    depth_50bps_bid: Decimal | None = None
+    depth_50bps_ask: Decimal | None = None
+    depth_50bps_truncated: bool | None = None
+    depth_100bps_bid: Decimal | None = None
+    depth_100bps_ask: Decimal | None = None
+    depth_100bps_truncated: bool | None = None
+    updates: int
+    """Those that changed the book."""
+    crossed: int
+    """Those of them after which the best bid was above the best ask."""
+    crossed_ms: int
+    gaps: int
+    """How often the book was lost: an update missing, or a checksum that differed."""
+    valid_ms: int
+    """How long the book was known, of 60,000."""

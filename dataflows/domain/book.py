@@ -213,10 +213,6 @@ class Book:
         self.crossed += is_change and self.is_crossed
         return is_change
 
-    def invalidate(self) -> None:
-        """Says that updates may be missing, for instance after a reconnect."""
-        self.is_valid = False
-
     @property
     def is_crossed(self) -> bool:
         """Whether the best bid is above the best ask, as it may be in an auction."""
