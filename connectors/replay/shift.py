@@ -1,0 +1,215 @@
+"""Moves the exchange's own times and ids inside a frame, by changing their text and nothing else.
+
+Replay needs this to make a recording happen now, and again: times move by whole seconds, so that
+a field of any unit moves exactly and keeps its digits below the second. Ids of a later pass are
+others, so that it is no duplicate of the one before. Prices, sizes and levels stay byte for byte.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeAlias
+from uuid import UUID, uuid5
+
+from schemas.records import Kind
+
+# Ids a second at most: a pass that is a second later has ids beyond those of the one before.
+ID_STEP: Final = 1_000_000
+
+
+class Move(NamedTuple):
+    """How far a frame is moved; both zero is not at all."""
+
+    seconds: int
+    """Added to each time."""
+    generation: int
+    """Times `ID_STEP`, added to each numeric id; other ids are derived from it."""
+
+
+class _Fields(NamedTuple):
+    """The keys of one exchange whose values are moved, over all generations of its format."""
+
+    times: str
+    """Unix times, whose number of digits tells the unit, or dates with a clock time."""
+    days_and_times: tuple[tuple[str, str], ...] = ()
+    """A key with a date, and the one with its clock time that follows."""
+    trade_ids: str = ""
+    book_ids: str = ""
+    """Only where a book would drop the next pass as older than this one."""
+    rows: str = ""
+    """What stands before a time that has a place in a row instead of a key."""
+
+
+_UPBIT_LIKE: Final = (
+    ("trade_date", "trade_time"),
+    ("trade_date_utc", "trade_time_utc"),
+    ("trade_date_kst", "trade_time_kst"),
+    ("td", "ttm"),
+    ("tdt", "ttm"),
+)
+
+FIELDS: Final[dict[str, _Fields]] = {
+    "upbit": _Fields(
+        times="timestamp trade_timestamp tms ttms",
+        days_and_times=_UPBIT_LIKE,
+        trade_ids="sequential_id sid",
+    ),
+    "bithumb": _Fields(
+        times="timestamp trade_timestamp tms ttms contDtm datetime",
+        days_and_times=(*_UPBIT_LIKE, ("date", "time")),
+        trade_ids="sequential_id sid",
+    ),
+    "korbit": _Fields(times="timestamp lastTradedAt", trade_ids="tradeId"),
+    "coinone": _Fields(times="timestamp t", trade_ids="id i", book_ids="id i"),
+    "okx": _Fields(times="ts", trade_ids="tradeId"),
+    "bybit": _Fields(
+        times="ts cts T time trade_time_ms timestamp timestamp_e6 transactTimeE6 time_now",
+        trade_ids="i trade_id execId id",
+    ),
+    "gateio": _Fields(
+        times="time time_ms create_time create_time_ms t E current update",
+        trade_ids="id",
+        book_ids="id lastUpdateId U u",
+    ),
+    "binance": _Fields(
+        times="E T O C time",
+        trade_ids="t a f l id",
+        book_ids="lastUpdateId U u pu",
+    ),
+    "kraken": _Fields(
+        times="timestamp",
+        trade_ids="trade_id",
+        # [price, volume, time, …], in trades and in the levels of a book alike.
+        rows=r'\["[0-9.]+","[0-9.]+","?',
+    ),
+    "bitmex": _Fields(times="timestamp", trade_ids="trdMatchID"),
+}
+
+_UNIX: Final = r"[0-9]{10}(?:[0-9]{3}){0,3}(?![0-9])"
+_DAY: Final = r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}"
+_TIME: Final = r"[0-9]{2}:?[0-9]{2}:?[0-9]{2}"
+_UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+
+class _Unix(NamedTuple):
+    value: int
+    units_a_second: int
+
+    def moved(self, move: Move) -> bytes:
+        return b"%d" % (self.value + move.seconds * self.units_a_second)
+
+
+class _Clock(NamedTuple):
+    seconds: int
+    """Since the epoch, as if it were UTC: a wall clock moves the same in any zone without DST."""
+    style: str
+
+    def moved(self, move: Move) -> bytes:
+        return _formatted(self.seconds + move.seconds, self.style)
+
+
+class _Number(NamedTuple):
+    value: int
+
+    def moved(self, move: Move) -> bytes:
+        return b"%d" % (self.value + move.generation * ID_STEP)
+
+
+class _Uuid(NamedTuple):
+    value: UUID
+
+    def moved(self, move: Move) -> bytes:
+        if not move.generation:
+            return str(self.value).encode()
+        return str(uuid5(self.value, str(move.generation))).encode()
+
+
+_Field: TypeAlias = _Unix | _Clock | _Number | _Uuid
+
+
+class Template:
+    """A frame, taken apart at what moves; made once, moved for each pass."""
+
+    __slots__ = ("_between", "_fields", "frame")
+
+    def __init__(self, exchange: str, kind: Kind, frame: bytes) -> None:
+        self.frame = frame
+        self._fields: list[_Field] = []
+        self._between: list[bytes] = []
+        end = 0
+        for start, stop, field in _find(exchange, kind, frame):
+            self._between.append(frame[end:start])
+            self._fields.append(field)
+            end = stop
+        if self._fields:
+            self._between.append(frame[end:])
+
+    def moved(self, move: Move) -> bytes:
+        """The frame with its times and ids moved."""
+        if not self._fields or move == (0, 0):
+            return self.frame
+        parts = [b""] * (2 * len(self._fields) + 1)
+        parts[::2] = self._between
+        parts[1::2] = [field.moved(move) for field in self._fields]
+        return b"".join(parts)
+
+
+def _find(exchange: str, kind: Kind, frame: bytes) -> Iterator[tuple[int, int, _Field]]:
+    for match in _pattern(exchange, kind).finditer(frame):
+        group = match.lastgroup or ""
+        if group == "day":
+            yield from _clocks(match, group, f"{group}_time")
+        elif group.startswith("day"):
+            yield from _clocks(match, group.removesuffix("_time"), group)
+        elif group == "id":
+            text = match["id"].decode()
+            yield *match.span("id"), _Uuid(UUID(text)) if "-" in text else _Number(int(text))
+        else:
+            text = match[group]
+            if text[4:5] == b"-":
+                yield *match.span(group), _clock(text.decode(), "T" if b"T" in text else " ")
+            else:
+                yield *match.span(group), _Unix(int(text), 10 ** (len(text) - 10))
+
+
+def _clocks(
+    match: re.Match[bytes], day_group: str, time_group: str
+) -> Iterator[tuple[int, int, _Field]]:
+    day, time = match[day_group].decode(), match[time_group].decode()
+    day_style = "%Y-%m-%d" if "-" in day else "%Y%m%d"
+    time_style = "%H:%M:%S" if ":" in time else "%H%M%S"
+    moment = datetime.strptime(day + time, day_style + time_style).replace(tzinfo=UTC)
+    seconds = int(moment.timestamp())
+    yield *match.span(day_group), _Clock(seconds, day_style)
+    yield *match.span(time_group), _Clock(seconds, time_style)
+
+
+def _clock(text: str, between: str) -> _Clock:
+    seconds = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+    return _Clock(seconds, f"%Y-%m-%d{between}%H:%M:%S")
+
+
+@lru_cache(maxsize=4_096)
+def _formatted(seconds: int, style: str) -> bytes:
+    return datetime.fromtimestamp(seconds, UTC).strftime(style).encode()
+
+
+@lru_cache
+def _pattern(exchange: str, kind: Kind) -> re.Pattern[bytes]:
+    """One expression for all that moves in frames of a kind: a frame is searched once."""
+    fields = FIELDS[exchange]
+    clock = rf"{_DAY}[T ]{_TIME}"
+    keyed = r'"(?:{keys})"\s?:\s?"?'
+    parts = [keyed.format(keys=fields.times.replace(" ", "|")) + rf"(?P<time>{_UNIX}|{clock})"]
+    parts += [
+        rf'"{day}"\s?:\s?"(?P<day{number}>{_DAY})",\s?"{time}"\s?:\s?"(?P<day{number}_time>{_TIME})"'
+        for number, (day, time) in enumerate(fields.days_and_times)
+    ]
+    ids = fields.trade_ids if kind == "trade" else fields.book_ids if kind == "orderbook" else ""
+    if ids:
+        number = "[0-9]+(?![0-9.])"
+        parts.append(keyed.format(keys=ids.replace(" ", "|")) + f"(?P<id>{_UUID}|{number})")
+    if fields.rows:
+        parts.append(rf"{fields.rows}(?P<row>[0-9]{{10}})(?=\.)")
+    return re.compile("|".join(parts).encode())

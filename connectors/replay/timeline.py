@@ -1,0 +1,130 @@
+"""When each recorded frame is played, and how far its own times move."""
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
+from typing import Final, NamedTuple, TypeAlias
+
+from connectors.replay.recording import Frame, Recording, read_frames
+from connectors.replay.shift import Move, Template
+from schemas.times import NS_PER_MS, NS_PER_SECOND
+
+# Samples have no rhythm of their own.
+SAMPLE_INTERVAL_NS: Final = 100 * NS_PER_MS
+# Between recordings of different days nothing is waited for.
+LONGEST_GAP_NS: Final = NS_PER_SECOND
+
+# A recording of this many frames is kept in memory for its next pass, a longer one is read again.
+KEPT_FRAMES: Final = 200_000
+
+
+class Target(NamedTuple):
+    """Where the frames of one kind of one feed go."""
+
+    topic: str
+    partition: int
+    key: bytes
+
+
+class Prepared(NamedTuple):
+    """A frame that is known where to send, and what to move in."""
+
+    time_ns: int
+    target: Target
+    template: Template
+    is_sample: bool
+
+
+class Placed(NamedTuple):
+    """A frame with its place in one pass of its timeline."""
+
+    slot_ns: int
+    """Since the beginning of the replay, at recorded speed."""
+    prepared: Prepared
+    move: Move
+
+
+Prepare: TypeAlias = Callable[[Recording, Frame], Prepared | None]
+"""Decides on a frame of a recording; `None` leaves it out."""
+
+
+class Timeline:
+    """Recordings that share a clock: played side by side, repeated together.
+
+    With a start, they happen from then on: their times move by as many whole seconds as lie
+    between the two, samples each by its own. Without one, times stay as they are, the order is
+    that of the times, and only long gaps are cut short; further passes follow on in time.
+
+    Args:
+        recordings: Of one session, or all of one exchange when times stay as they are.
+        prepare: What to do with each frame.
+        start_ns: What the first frame's time becomes, or `None`.
+    """
+
+    def __init__(
+        self, recordings: Sequence[Recording], prepare: Prepare, start_ns: int | None
+    ) -> None:
+        self._recordings = recordings
+        self._prepare = prepare
+        self._start_ns = start_ns
+        self._kept: list[Prepared] | None = None
+
+    def play(self, *, again: bool) -> Iterator[Placed]:
+        """The frames with their places; with `again`, pass after pass without an end."""
+        begin_ns = passed_seconds = 0
+        while True:
+            slot_ns = begin_ns
+            first = previous = None
+            for prepared in self._frames(keep=again):
+                if first is None or previous is None:
+                    first = previous = prepared
+                slot_ns += self._gap_ns(previous, prepared)
+                move = self._move(prepared, first, slot_ns, passed_seconds)
+                yield Placed(slot_ns, prepared, move)
+                previous = prepared
+            if first is None or previous is None or not again:
+                return
+            # Whole seconds again, and beyond the last frame: the next pass follows on.
+            length_ns = slot_ns - begin_ns
+            if self._start_ns is None:
+                length_ns = previous.time_ns - first.time_ns
+            passed_seconds += length_ns // NS_PER_SECOND + 1
+            begin_ns += (slot_ns - begin_ns) // NS_PER_SECOND * NS_PER_SECOND + NS_PER_SECOND
+
+    def _gap_ns(self, previous: Prepared, prepared: Prepared) -> int:
+        gap_ns = max(prepared.time_ns - previous.time_ns, 0)
+        if self._start_ns is None:
+            return min(gap_ns, LONGEST_GAP_NS)
+        if prepared.is_sample:
+            return SAMPLE_INTERVAL_NS if prepared is not previous else 0
+        return gap_ns
+
+    def _move(self, prepared: Prepared, first: Prepared, slot_ns: int, passed_seconds: int) -> Move:
+        if self._start_ns is None:
+            return Move(passed_seconds, passed_seconds)
+        generation = self._start_ns // NS_PER_SECOND + passed_seconds
+        if prepared.is_sample:
+            distance_ns = self._start_ns + slot_ns - prepared.time_ns
+            return Move(distance_ns // NS_PER_SECOND, generation)
+        distance_ns = self._start_ns - first.time_ns
+        return Move(distance_ns // NS_PER_SECOND + passed_seconds, generation)
+
+    def _frames(self, *, keep: bool) -> Iterator[Prepared]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept: list[Prepared] | None = [] if keep else None
+        readings = [self._read(recording) for recording in self._recordings]
+        for prepared in heapq.merge(*readings, key=attrgetter("time_ns")):
+            if kept is not None:
+                kept.append(prepared)
+                if len(kept) > KEPT_FRAMES:
+                    kept = None
+            yield prepared
+        self._kept = kept
+
+    def _read(self, recording: Recording) -> Iterator[Prepared]:
+        for frame in read_frames(recording.path):
+            prepared = self._prepare(recording, frame)
+            if prepared is not None:
+                yield prepared
