@@ -5,9 +5,9 @@ opens closed windows again with partial results, and spins while it waits. Here 
 comes with the data, from the partition that was read, and state is never given up early.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import bytewax.operators as op
 from bytewax.dataflow import operator
@@ -21,6 +21,7 @@ from schemas.settings import TakerVolumeSettings
 
 MS_NS = 1_000_000
 
+V = TypeVar("V")
 LogicState: TypeAlias = tuple[str, SymbolState]
 
 
@@ -88,6 +89,15 @@ class MinutesLogic(StatefulBatchLogic[TradeBatch, list[TakerVolume], LogicState]
             return []
         self._estimated_ns, self._estimate_due_ns = now_ns, None
         return minutes.estimates()
+
+
+def only(kind: type[V]) -> Callable[[tuple[str, Any]], tuple[str, V] | None]:
+    """A mapper for ``op.filter_map`` that lets keyed values of one type through."""
+
+    def select(item: tuple[str, Any]) -> tuple[str, V] | None:
+        return item if isinstance(item[1], kind) else None
+
+    return select
 
 
 @operator

@@ -12,22 +12,21 @@ which gives the same rows.
 """
 
 from collections.abc import Callable
-from typing import TypeGuard
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from connectors.environment import Environment
-from connectors.kafka.dead_letters import to_record
+from connectors.kafka.dead_letters import dead_letter_records
 from connectors.kafka.sink import KafkaSink, OutRecord
 from connectors.kafka.source import KafkaSource, MakeReader
 from connectors.postgres.sink import PostgresSink
 from dataflows import runtime
 from dataflows.domain.minutes import TradeBatch
 from dataflows.domain.trade_reader import Item, ReaderState, TradeReader
-from dataflows.operators import minutes
+from dataflows.operators import minutes, only
 from schemas.processed import encode_taker_volume
-from schemas.records import TakerVolume
+from schemas.records import DeadLetter, TakerVolume
 from schemas.settings import Settings
 
 
@@ -46,10 +45,11 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
 
     flow = Dataflow("taker_volume")
     read = op.input("read", flow, source)
-    split = op.branch("split", read, _is_trades)
-    rows = minutes("minutes", split.trues, settings.taker_volume)
+    trades = op.filter_map("trades", read, only(TradeBatch))
+    rows = minutes("minutes", trades, settings.taker_volume)
     records = op.map_value("encode", rows, _encoder(settings))
-    dead = op.map_value("dead_letters", split.falses, lambda letter: [to_record(letter)])
+    letters = op.filter_map("dead_letters", read, only(DeadLetter))
+    dead = op.map_value("encode_dead_letters", letters, dead_letter_records)
 
     op.output("postgres", rows, PostgresSink(environment.require_postgres(), settings.postgres))
     op.output(
@@ -67,10 +67,6 @@ def _reader_maker(settings: Settings) -> MakeReader[Item]:
         return TradeReader(settings, region_of[topic], topic, partition, state)
 
     return make_reader
-
-
-def _is_trades(item: Item) -> TypeGuard[tuple[str, TradeBatch]]:
-    return isinstance(item[1], TradeBatch)
 
 
 def _encoder(settings: Settings) -> Callable[[list[TakerVolume]], list[OutRecord]]:

@@ -32,6 +32,8 @@ QUOTIENT: Final = decimal.Context(
 )
 QUOTIENT_QUANTUM: Final = Decimal("1e-12")
 
+_multiply: Final = PRODUCT.multiply
+
 
 def exact_product(price: Decimal, size: Decimal) -> Decimal:
     """`price * size`, after a check that both are positive numbers a market could have.
@@ -41,7 +43,7 @@ def exact_product(price: Decimal, size: Decimal) -> Decimal:
     """
     try:
         if SMALLEST <= price <= LARGEST and SMALLEST <= size <= LARGEST:
-            return PRODUCT.multiply(price, size)
+            return _multiply(price, size)
     except decimal.DecimalException:
         pass  # a NaN, or more digits than PRODUCT holds: the same message serves
     raise DecodeError(

@@ -56,12 +56,7 @@ class RawRecords:
             DecodeError: Neither the key nor the partition names an exchange.
         """
         found = self._feeds.get(key)
-        if found is None:
-            if len(self._feeds) >= FEEDS_REMEMBERED:
-                self._feeds.clear()
-            feed = self._parse_key(key)
-            found = self._feeds[key] = (feed, decoder_of(feed.exchange))
-        return found
+        return self._remember(key) if found is None else found
 
     def unwrap(self, key: bytes | None, value: bytes) -> Unwrapped | None:
         """What a collector's envelope holds; `None` where the record is no envelope.
@@ -80,6 +75,13 @@ class RawRecords:
         product = keyed.product if keyed and keyed.exchange == envelope.market else None
         feed = self._settings.feed(envelope.market, product, coin=envelope.symbol.upper() or None)
         return Unwrapped(feed, decoder_of(feed.exchange), envelope.items, envelope.skipped)
+
+    def _remember(self, key: bytes | None) -> tuple[Feed, ExchangeDecoder]:
+        if len(self._feeds) >= FEEDS_REMEMBERED:
+            self._feeds.clear()
+        feed = self._parse_key(key)
+        found = self._feeds[key] = (feed, decoder_of(feed.exchange))
+        return found
 
     def _parse_key(self, key: bytes | None) -> Feed:
         text = (key or b"").decode("utf-8", "replace").strip('"')

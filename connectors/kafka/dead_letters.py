@@ -50,6 +50,11 @@ def to_record(letter: DeadLetter) -> OutRecord:
     )
 
 
+def dead_letter_records(letter: DeadLetter) -> list[OutRecord]:
+    """The same as a list, which is what the Kafka sink takes."""
+    return [to_record(letter)]
+
+
 def from_record(record: OutRecord) -> DeadLetter:
     """The letter that a record of a dead-letter topic holds.
 

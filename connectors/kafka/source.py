@@ -44,7 +44,10 @@ Snapshot: TypeAlias = tuple[int, int, Any]
 class Reader(Protocol[X]):
     """What turns the records of one partition into items; pure, with a state to store."""
 
-    counts: Counter[str]
+    @property
+    def counts(self) -> Counter[str]:
+        """What it has counted since this was last cleared."""
+        ...
 
     def read(self, messages: Sequence[Message], now_ns: int) -> list[X]:
         """The items of a batch, in the order of the log."""

@@ -7,7 +7,7 @@ for each trade at its place in the log: the rows do not depend on how it was cut
 """
 
 import decimal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Final, TypeAlias
 
@@ -19,6 +19,7 @@ from schemas.records import TakerVolume, Trade, TradeId
 
 MINUTE_NS: Final = 60_000_000_000
 ZERO: Final = Decimal(0)
+NEVER_NS: Final = 1 << 63
 STATE_VERSION: Final = 1
 
 
@@ -43,8 +44,7 @@ class TradeBatch(msgspec.Struct, frozen=True, gc=False):
 MinuteState: TypeAlias = tuple[
     Decimal, Decimal, Decimal, Decimal, int, int,
     Decimal | None, Decimal | None, Decimal | None, Decimal | None,
-    tuple[int, TradeId] | None, tuple[int, TradeId] | None,
-    int, int, SeenState,
+    int, int, TradeId, TradeId, int, int, SeenState,
 ]  # fmt: skip
 SymbolState: TypeAlias = tuple[int, int | None, int, dict[int, MinuteState]]
 
@@ -53,8 +53,9 @@ class Minute:
     """Sums of one minute, exact, and the same whatever the order of the trades."""
 
     __slots__ = (
-        "buy_count", "buy_notional", "buy_volume", "close", "closed_by", "duplicates", "high",
-        "late", "low", "open", "opened_by", "seen", "sell_count", "sell_notional", "sell_volume",
+        "buy_count", "buy_notional", "buy_volume", "close", "duplicates", "first_id", "first_ns",
+        "high", "last_id", "last_ns", "late", "low", "open", "seen", "sell_count", "sell_notional",
+        "sell_volume",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -65,53 +66,60 @@ class Minute:
         self.high: Decimal | None = None
         self.low: Decimal | None = None
         self.close: Decimal | None = None
-        self.opened_by: tuple[int, TradeId] | None = None
-        self.closed_by: tuple[int, TradeId] | None = None
+        self.first_ns, self.last_ns = NEVER_NS, -1
+        self.first_id: TradeId = 0
+        self.last_id: TradeId = 0
         self.late = self.duplicates = 0
         self.seen = SeenIds()
 
-    def add(self, trade: Trade) -> bool:
-        """Folds the trade in; whether it is new. Needs the :data:`SUM` context."""
-        if not self.seen.add(trade.trade_id):
-            self.duplicates += 1
-            return False
-        if trade.taker_buys:
-            self.buy_volume += trade.size
-            self.buy_notional += trade.notional
-            self.buy_count += 1
-        else:
-            self.sell_volume += trade.size
-            self.sell_notional += trade.notional
-            self.sell_count += 1
-        self._add_price(trade)
-        return True
+    def add(self, trades: Iterable[Trade]) -> int:
+        """Folds trades of this minute in, under the :data:`SUM` context; how many were new.
 
-    def _add_price(self, trade: Trade) -> None:
-        price, at = trade.price, (trade.time_ns, trade.trade_id)
-        if (
-            self.opened_by is None
-            or self.closed_by is None
-            or self.high is None
-            or self.low is None
-        ):
-            self.open = self.high = self.low = self.close = price
-            self.opened_by = self.closed_by = at
-            return
-        if price > self.high:
-            self.high = price
-        elif price < self.low:
-            self.low = price
-        if _is_after(at, self.closed_by):
-            self.close, self.closed_by = price, at
-        elif _is_after(self.opened_by, at):
-            self.open, self.opened_by = price, at
+        The innermost loop of the dataflow: locals, and no call for a trade that is the next one.
+        """
+        is_new, added = self.seen.add, 0
+        buy_volume, buy_notional, buy_count = self.buy_volume, self.buy_notional, 0
+        sell_volume, sell_notional = self.sell_volume, self.sell_notional
+        first_ns, last_ns, high, low = self.first_ns, self.last_ns, self.high, self.low
+        for trade in trades:
+            if not is_new(trade.trade_id):
+                self.duplicates += 1
+                continue
+            added += 1
+            if trade.taker_buys:
+                buy_volume += trade.size
+                buy_notional += trade.notional
+                buy_count += 1
+            else:
+                sell_volume += trade.size
+                sell_notional += trade.notional
+            price = trade.price
+            if high is None or price > high:
+                high = price
+            if low is None or price < low:
+                low = price
+            time_ns = trade.time_ns
+            if time_ns >= last_ns and (
+                time_ns > last_ns or _is_after(trade.trade_id, self.last_id)
+            ):
+                last_ns, self.last_id, self.close = time_ns, trade.trade_id, price
+            if time_ns <= first_ns and (
+                time_ns < first_ns or _is_after(self.first_id, trade.trade_id)
+            ):
+                first_ns, self.first_id, self.open = time_ns, trade.trade_id, price
+        self.buy_volume, self.buy_notional = buy_volume, buy_notional
+        self.sell_volume, self.sell_notional = sell_volume, sell_notional
+        self.buy_count += buy_count
+        self.sell_count += added - buy_count
+        self.first_ns, self.last_ns, self.high, self.low = first_ns, last_ns, high, low
+        return added
 
     def state(self) -> MinuteState:
         """A copy to store, plain values only."""
         return (
             self.buy_volume, self.sell_volume, self.buy_notional, self.sell_notional,
             self.buy_count, self.sell_count, self.open, self.high, self.low, self.close,
-            self.opened_by, self.closed_by, self.late, self.duplicates, self.seen.state(),
+            self.first_ns, self.last_ns, self.first_id, self.last_id, self.late, self.duplicates, self.seen.state(),
         )  # fmt: skip
 
     @classmethod
@@ -121,19 +129,30 @@ class Minute:
         (
             minute.buy_volume, minute.sell_volume, minute.buy_notional, minute.sell_notional,
             minute.buy_count, minute.sell_count, minute.open, minute.high, minute.low, minute.close,
-            minute.opened_by, minute.closed_by, minute.late, minute.duplicates, seen,
+            minute.first_ns, minute.last_ns, minute.first_id, minute.last_id, minute.late, minute.duplicates, seen,
         ) = state  # fmt: skip
         minute.seen = SeenIds(seen)
         return minute
 
 
-def _is_after(one: tuple[int, TradeId], other: tuple[int, TradeId]) -> bool:
-    """Whether a trade is the later one; equal times are ordered by id, numbers before texts."""
-    if one[0] != other[0]:
-        return one[0] > other[0]
-    if type(one[1]) is type(other[1]):
-        return one[1] > other[1]  # type: ignore[operator]
-    return isinstance(one[1], str)
+def _is_after(one: TradeId, other: TradeId) -> bool:
+    """Which of two trades of the same time is the later one: by id, numbers before texts."""
+    if type(one) is type(other):
+        return one > other  # type: ignore[operator]
+    return isinstance(one, str)
+
+
+def _by_minute(trades: list[Trade]) -> Iterator[tuple[int, list[Trade]]]:
+    """Runs of trades of the same minute; nearly always there is one."""
+    start = 0
+    while start < len(trades):
+        at = trades[start].time_ns // MINUTE_NS
+        start_ns, end_ns = at * MINUTE_NS, (at + 1) * MINUTE_NS
+        end = start + 1
+        while end < len(trades) and start_ns <= trades[end].time_ns < end_ns:
+            end += 1
+        yield at, trades[start:end] if end - start < len(trades) else trades
+        start = end
 
 
 class SymbolMinutes:
@@ -189,28 +208,20 @@ class SymbolMinutes:
         minutes = {at: minute.state() for at, minute in self._minutes.items()}
         return STATE_VERSION, self._first_minute, self._final_before, minutes
 
-    def _add(self, trades: Iterable[Trade]) -> None:
-        start_ns = end_ns = 0
-        for trade in trades:
-            if not start_ns <= trade.time_ns < end_ns:
-                at = trade.time_ns // MINUTE_NS
-                start_ns, end_ns = at * MINUTE_NS, (at + 1) * MINUTE_NS
-                minute = self._minute(at)
-                self._changed.add(at)
-                if self._first_minute is None or at < self._first_minute:
-                    self._first_minute = at
-            if not minute.add(trade):
-                self.duplicates += 1
+    def _add(self, trades: list[Trade]) -> None:
+        for at, run in _by_minute(trades):
+            self._changed.add(at)
+            if self._first_minute is None or at < self._first_minute:
+                self._first_minute = at
+            self.duplicates += len(run) - self._minute(at).add(run)
 
-    def _add_late(self, trades: Iterable[Trade]) -> set[int]:
+    def _add_late(self, trades: list[Trade]) -> set[int]:
         touched = set()
-        for trade in trades:
-            at = trade.time_ns // MINUTE_NS
+        for at, run in _by_minute(trades):
             minute = self._minute(at)
-            if minute.add(trade):
-                minute.late += 1
-            else:
-                self.duplicates += 1
+            added = minute.add(run)
+            minute.late += added
+            self.duplicates += len(run) - added
             touched.add(at)
         return touched
 

@@ -29,7 +29,7 @@ from schemas.exchanges._common import (
 from schemas.feeds import Feed, TradeIds
 from schemas.numbers import exact_product
 from schemas.records import BookUpdate, Kind, Level, Product, TickerUpdate, Trade
-from schemas.times import ns_of_ms_or_us
+from schemas.times import EARLIEST_NS, LATEST_NS, NS_PER_MS, ns_of_ms_or_us
 
 _KINDS: Final[dict[str, Kind]] = {
     "trade": "trade",
@@ -294,10 +294,9 @@ def _trade_of(message: _Message, feed: Feed) -> _AnyTrade | None:
 
 
 def _trade(trade: _AnyTrade, feed: Feed) -> Trade:
-    try:
-        time_ns = ns_of_ms_or_us(trade.time)
-    except DecodeError as error:
-        raise DecodeError(f"{error} - at the time of the trade") from error
+    time_ns = trade.time * NS_PER_MS
+    if not EARLIEST_NS <= time_ns < LATEST_NS:  # microseconds, or nonsense
+        time_ns = _time_ns(trade)
     price, size = trade.price, trade.size
     if feed.product == "inverse":
         unit = contract_size(feed, (trade.symbol or feed.native_symbol or "").upper(), "_")
@@ -314,6 +313,13 @@ def _trade(trade: _AnyTrade, feed: Feed) -> Trade:
         size,
         notional,
     )
+
+
+def _time_ns(trade: _AnyTrade) -> int:
+    try:
+        return ns_of_ms_or_us(trade.time)
+    except DecodeError as error:
+        raise DecodeError(f"{error} - at the time of the trade") from error
 
 
 def _symbol_of(native: str, feed: Feed) -> str:

@@ -1,0 +1,134 @@
+"""From the raw records of one partition to decoded frames by exchange, and dead letters.
+
+Every dataflow of raw data begins with this; what it decodes, and what it makes of it, differs.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeAlias, TypeVar
+
+from schemas.errors import DecodeError
+from schemas.exchanges import ExchangeDecoder
+from schemas.feeds import Feed
+from schemas.raw import RawMessage, RawRecords
+from schemas.records import DeadLetter
+from schemas.settings import Settings
+
+# The step of the dataflow that refuses records, as dead letters name it.
+STEP: Final = "read"
+
+# How many problems of one record its dead letter names.
+PROBLEMS_NAMED: Final = 5
+
+T = TypeVar("T")
+Decode: TypeAlias = Callable[[bytes, Feed], list[T]]
+
+
+class Batch(Generic[T]):
+    """The frames of a batch by exchange, in the order of the log, and the records refused."""
+
+    def __init__(self) -> None:
+        self.frames: defaultdict[str, list[tuple[RawMessage, list[T]]]] = defaultdict(list)
+        self.refused: dict[int | None, tuple[RawMessage, list[str]]] = {}
+
+    def refuse(self, message: RawMessage, problem: str) -> None:
+        """Notes a problem; those of one record make one dead letter."""
+        self.refused.setdefault(message.offset(), (message, []))[1].append(problem)
+
+
+class FrameReader(Generic[T]):
+    """Decodes the records of one partition.
+
+    Args:
+        settings: Exchanges, markets and owners.
+        region: The region of the topic.
+        topic: For dead letters.
+        partition: For dead letters, and for the owner of records that name none.
+        decode_of: Which of a decoder's functions to use.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        region: str,
+        topic: str,
+        partition: int,
+        decode_of: Callable[[ExchangeDecoder], Decode[T]],
+    ) -> None:
+        self._records = RawRecords(settings, region, partition)
+        self._topic = topic
+        self._partition = partition
+        self._decode_of = decode_of
+        self.counts: Counter[str] = Counter()
+        """Skipped frames and dead letters since it was last cleared."""
+
+    def read(self, messages: Sequence[RawMessage]) -> Batch[T]:
+        """Decodes records; nothing they hold makes it raise."""
+        batch: Batch[T] = Batch()
+        routes: dict[bytes | None, tuple[Feed, Decode[T], list[tuple[RawMessage, list[T]]]]] = {}
+        for message in messages:
+            key = message.key()
+            try:
+                route = routes.get(key)
+                if route is None:
+                    feed, decoder = self._records.feed(key)
+                    route = feed, self._decode_of(decoder), batch.frames[feed.exchange]
+                    routes[key] = route
+                feed, decode, frames = route
+                records = decode(message.value() or b"", feed)
+            except DecodeError as error:
+                self._read_envelope(message, batch, error)
+                continue
+            if records:
+                frames.append((message, records))
+            else:
+                self._read_envelope(message, batch)
+        return batch
+
+    def dead_letters(self, batch: Batch[T]) -> list[tuple[str, DeadLetter]]:
+        """The records that a batch refused, by `<topic>/<partition>`."""
+        self.counts["dead_letters"] += len(batch.refused)
+        key = f"{self._topic}/{self._partition}"
+        return [(key, self._dead_letter(*refused)) for refused in batch.refused.values()]
+
+    def _read_envelope(
+        self, message: RawMessage, batch: Batch[T], error: DecodeError | None = None
+    ) -> None:
+        """Reads the record as an envelope, after no exchange had a use for it as a frame."""
+        try:
+            envelope = self._records.unwrap(message.key(), message.value() or b"")
+        except DecodeError as broken:
+            batch.refuse(message, str(broken))
+            return
+        if envelope is None:
+            if error is None:
+                self.counts["skipped"] += 1
+            else:
+                batch.refuse(message, str(error))
+            return
+        self.counts["skipped"] += envelope.skipped
+        decode = self._decode_of(envelope.decoder)
+        for index, frame in enumerate(envelope.frames):
+            try:
+                records = decode(frame, envelope.feed)
+            except DecodeError as inner:
+                batch.refuse(message, f"data[{index}]: {inner}")
+                continue
+            if records:
+                batch.frames[envelope.feed.exchange].append((message, records))
+            else:
+                self.counts["skipped"] += 1
+
+    def _dead_letter(self, message: RawMessage, problems: list[str]) -> DeadLetter:
+        named = "; ".join(problems[:PROBLEMS_NAMED])
+        more = len(problems) - PROBLEMS_NAMED
+        return DeadLetter(
+            topic=self._topic,
+            partition=self._partition,
+            offset=message.offset() or 0,
+            key=message.key(),
+            value=message.value(),
+            headers=[*(message.headers() or ())],
+            error=f"{named}; and {more} more" if more > 0 else named,
+            step=STEP,
+        )
