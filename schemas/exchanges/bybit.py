@@ -29,7 +29,7 @@ from schemas.feeds import Feed
 from schemas.numbers import exact_product, quotient
 from schemas.records import BookUpdate, Kind, Level, TickerUpdate, Trade
 from schemas.symbols import CACHED, dated, perpetual, spot
-from schemas.times import ns_of_ms, ns_of_rfc3339, ns_of_us
+from schemas.times import NS_PER_MS, ns_of_ms, ns_of_rfc3339, ns_of_us
 
 _NAME: Final = "bybit"
 
@@ -332,27 +332,23 @@ def _trades_of(frame: bytes, form: _Form, feed: Feed) -> list[Trade]:
         result = _v5_rest_trades.decode(frame).result
         return _trades(result.rows, is_spot=result.category == "spot")
     if form == "v2 rest":
-        return _trades(_v2_rest_trades.decode(frame).result, is_spot=False)
+        rows = [_dated_by_ms(row) for row in _v2_rest_trades.decode(frame).result]
+        return _trades(rows, is_spot=False)
     return _trades(_v5_trades.decode(frame).data, is_spot=feed.product == "spot")
 
 
-def _trades(
-    rows: list[_V5Row] | list[_V2Row] | list[_V5RestRow] | list[_V2RestRow], *, is_spot: bool
-) -> list[Trade]:
+def _trades(rows: list[_V5Row] | list[_V2Row] | list[_V5RestRow], *, is_spot: bool) -> list[Trade]:
     trades: list[Trade] = []
     try:
         for row in rows:
-            price, size, row_id = row.price, row.size, row.trade_id
+            price, size = row.price, row.size
             symbol, product = _market(row.symbol, is_spot)
             notional = exact_product(price, size)
             if product == "inverse":  # a contract is a dollar
                 notional, size = size, quotient(size, price)
-            if isinstance(row_id, str) and len(row_id) != _UUID_LENGTH:
-                row_id = trade_id(row_id)
-            if isinstance(row, _V2RestRow):
-                time_ns = _v2_rest_time_ns(row)
-            else:
-                time_ns = ns_of_ms(row.time_ms)
+            text = row.trade_id
+            row_id = text if len(text) == _UUID_LENGTH else trade_id(text)
+            time_ns = ns_of_ms(row.time_ms)
             buys = row.side == "Buy"
             trades.append(Trade(symbol, row_id, time_ns, buys, price, size, notional))
     except DecodeError as error:
@@ -360,9 +356,11 @@ def _trades(
     return trades
 
 
-def _v2_rest_time_ns(row: _V2RestRow) -> int:
-    # Linear contracts have both, and their text is cut to the second.
-    return ns_of_rfc3339(row.time) if row.time_ms is None else ns_of_ms(row.time_ms)
+def _dated_by_ms(row: _V2RestRow) -> _V2Row:
+    time_ms = row.time_ms
+    if time_ms is None:  # of an inverse contract, whose text has milliseconds and no more
+        time_ms = ns_of_rfc3339(row.time) // NS_PER_MS
+    return _V2Row(row.symbol, row.side, row.price, row.size, time_ms, str(row.trade_id))
 
 
 @lru_cache(maxsize=CACHED)
