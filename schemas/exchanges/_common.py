@@ -170,6 +170,17 @@ def trade_id(text: str) -> TradeId:
     raise DecodeError(f"trade id {text[:80]!r}: expected 1 to {_LONGEST_ID} characters")
 
 
+def counted_id(text: str, path: str) -> int:
+    """An id of an exchange that counts, sent as text.
+
+    Raises:
+        DecodeError: It is not 1 to 40 digits.
+    """
+    if _DIGITS.fullmatch(text) is not None:
+        return int(text)
+    raise DecodeError(f"id {text[:80]!r}: expected a whole number - at `{path}`")
+
+
 class RowIds:
     """Ids for the trades of one frame of an exchange that sends none.
 

@@ -18,11 +18,11 @@ from schemas.errors import DecodeError
 from schemas.exchanges._common import (
     DATA_KINDS,
     FAILURES,
+    counted_id,
     decoding,
     figure,
     full_levels,
     messages,
-    trade_id,
 )
 from schemas.feeds import Feed
 from schemas.numbers import exact_product
@@ -227,7 +227,10 @@ def _trade_of(row: _TradeRow) -> Trade:
     sequential_id = row.sequential_id
     return Trade(
         _symbol(row.code),
-        sequential_id if type(sequential_id) is int else trade_id(str(sequential_id)),
+        # Bithumb has sent it as a string, too.
+        counted_id(sequential_id, "$.sequential_id")
+        if isinstance(sequential_id, str)
+        else sequential_id,
         ns_of_ms(row.trade_timestamp),
         # ASK is an order to sell that met a bid in the book: its taker sold.
         row.ask_bid == "BID",

@@ -38,6 +38,9 @@ _LEGACY_KINDS: Final[dict[str | None, Kind]] = {
 }
 
 
+_LEGACY_TRADE: Final = b'{"type":"transaction",'
+
+
 class _LegacyHead(msgspec.Struct, gc=False):
     type: str | None = None
     content: Raw = Raw()
@@ -109,17 +112,15 @@ def kind(frame: bytes) -> Kind:
 
 def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:  # noqa: ARG001  # the interface's
     """The trades of the frame, in its order. Legacy ones get an id made of their content."""
-    # The current format has no type of the legacy name, so what it does not know comes back
-    # empty: the check for the other generation costs a current trade nothing.
+    if frame.startswith(_LEGACY_TRADE):
+        return _legacy_trades_of(frame)
+    # The current format knows no such type and finds nothing in it, so that the look for the
+    # other generation costs a current trade no time.
     trades = _upbit_format.trades(frame, EXCHANGE)
     if trades:
         return trades
     head = _legacy(frame)
-    if head is None or head.type != "transaction":
-        return []
-    ids = RowIds()
-    with decoding(EXCHANGE):
-        return [_trade_of(row, ids) for row in _legacy_trades.decode(frame).content.rows]
+    return _legacy_trades_of(frame) if head and head.type == "transaction" else []
 
 
 def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
@@ -155,6 +156,12 @@ def _legacy(frame: bytes) -> _LegacyHead | None:
     with decoding(EXCHANGE):
         head = _legacy_head.decode(frame)
     return head if head.content else None
+
+
+def _legacy_trades_of(frame: bytes) -> list[Trade]:
+    ids = RowIds()
+    with decoding(EXCHANGE):
+        return [_trade_of(row, ids) for row in _legacy_trades.decode(frame).content.rows]
 
 
 def _trade_of(row: _LegacyTrade, ids: RowIds) -> Trade:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw, field
 
 from schemas.errors import DecodeError
-from schemas.exchanges._common import FAILURES, decoding, figure, full_levels, trade_id
+from schemas.exchanges._common import FAILURES, counted_id, decoding, figure, full_levels
 from schemas.feeds import Feed
 from schemas.numbers import exact_product
 from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
@@ -21,7 +21,7 @@ from schemas.times import ns_of_ms
 
 EXCHANGE: Final = "coinone"
 
-_CHANNELS: Final[dict[str | None, Kind]] = {
+_CHANNELS: Final[dict[str, Kind]] = {
     "TRADE": "trade",
     "TICKER": "ticker",
     "ORDERBOOK": "orderbook",
@@ -179,7 +179,9 @@ def kind(frame: bytes) -> Kind:
 def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:  # noqa: ARG001  # the interface's
     """The trades of the frame, in its order."""
     try:
-        data = _trade.decode(frame).data
+        # Where the type is not the first key, only speed is lost.
+        decoder = _short_trade if frame.startswith(b'{"r"') else _trade
+        data = decoder.decode(frame).data
         return [_trade_of(data, spot(data.base, data.quote))]
     except FAILURES:
         pass
@@ -214,7 +216,10 @@ def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:  # noqa: ARG001 
 def _kind(head: _Head) -> Kind:
     response_type = head.response_type or head.short_type
     if response_type == "DATA":
-        return _CHANNELS.get(head.channel or head.short_channel, "other")
+        channel = head.channel or head.short_channel
+        if channel is None:
+            raise DecodeError("expected `channel` or `c` - at `$`")
+        return _CHANNELS.get(channel, "other")
     if response_type is not None:
         return "control"
     if head.result is not None:
@@ -242,7 +247,7 @@ def _trades_of(frame: bytes, head: _Head) -> list[Trade]:
 def _trade_of(row: _AnyTrade, symbol: str) -> Trade:
     return Trade(
         symbol,
-        trade_id(row.id),
+        counted_id(row.id, "$.data.id"),
         ns_of_ms(row.timestamp),
         # The seller was the maker, so the buyer took.
         row.seller_is_maker,
@@ -274,15 +279,8 @@ def _book_of(book: _Book | _ShortBook) -> BookUpdate:
         bids=full_levels(_pairs(book.bids), "$.data.bids"),
         asks=full_levels(_pairs(book.asks), "$.data.asks"),
         sequence_rule="growing",
-        last_id=_book_id(book.id),
+        last_id=counted_id(book.id, "$.data.id"),
     )
-
-
-def _book_id(text: str) -> int:
-    book_id = trade_id(text)
-    if isinstance(book_id, int):
-        return book_id
-    raise DecodeError(f"book id {text[:80]!r}: expected a number - at `$.data.id`")
 
 
 def _pairs(levels: Sequence[_Level | _ShortLevel]) -> list[tuple[Decimal, Decimal]]:

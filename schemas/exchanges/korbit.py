@@ -190,8 +190,8 @@ def _kind(head: _Head) -> Kind:
 
 
 def _rest_kind(head: _Head) -> Kind:
-    if not bytes(head.data).startswith(b"["):
-        return "other"
+    if bytes(head.data).startswith(b"{"):
+        return "other"  # a book or a currency: this project reads only trades from REST
     rows = _rest_rows.decode(head.data)
     return "trade" if rows and (rows[0].taker_buys or rows[0].size) else "other"
 

@@ -59,6 +59,12 @@ class TestTrades:
             )
         ]
 
+    def test_the_order_of_legacy_keys_does_not_matter(self) -> None:
+        backwards = json.dumps(dict(reversed(json.loads(LEGACY_TRADES[0]).items()))).encode()
+        assert bithumb.decode_trades(backwards, FEED) == bithumb.decode_trades(
+            LEGACY_TRADES[0], FEED
+        )
+
     def test_legacy_side_one_is_a_sale(self) -> None:
         (trade,) = bithumb.decode_trades(LEGACY_TRADES[1], FEED)
         assert trade.taker_buys is False

@@ -88,7 +88,7 @@ class TestTrades:
             (b'"688.3"', b'"NaN"', "price NaN"),
             (b'"5000"', b'"x"', "`$.data.qty`"),
             (b":1693560450996", b":16935604509960", "16935604509960"),
-            (b'"1693560450996001"', b'""', "trade id ''"),
+            (b'"1693560450996001"', b'""', "id '': expected a whole number"),
             (b'"1693560450996001"', b"null", "`$.data.id`"),
             (b'"XRP"', b'"X-RP"', "X-RP"),
         ],
@@ -175,7 +175,7 @@ class TestBooks:
         [
             (b'"0.0232"', b'"-1"', "$.data.asks: price 116460000 and size -1"),
             (b'"116450000"', b"true", "`$.data.bids[0].price`"),
-            (b'"1790134177753001"', b'"abc"', "book id 'abc'"),
+            (b'"1790134177753001"', b'"abc"', "id 'abc'"),
         ],
     )
     def test_a_broken_field_is_named(self, old: bytes, new: bytes, named: str) -> None:

@@ -105,7 +105,7 @@ class TestTrades:
             (b'"tv":46.48838371', b'"tv":1e30', "size 1E+30"),
             (b'"tv":46.48838371', b'"tv":null', "`$.tv`"),
             (b'"ttms":1618678262000', b'"ttms":1618678262', "1618678262"),
-            (b'"sid":1618678262000003', b'"sid":""', "trade id ''"),
+            (b'"sid":1618678262000003', b'"sid":""', "id ''"),
             (b'"sid":', b'"other":', "`sid`"),
             (b"KRW-LAMB", b"KRWLAMB", "KRWLAMB"),
             (b"KRW-LAMB", b"KRW-LA-MB", "LA-MB"),
