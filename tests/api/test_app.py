@@ -11,7 +11,7 @@ import pytest
 
 from connectors.services.stack import Stack
 from schemas.settings import Settings
-from tests.api.conftest import FIRST_MINUTE, insert, prepare, serving
+from tests.api.helpers import FIRST_MINUTE, insert, prepare, serving
 
 ROOT = Path(__file__).parents[2]
 MINUTE = f"/taker_volume/binance/from={FIRST_MINUTE}/to={FIRST_MINUTE}"

@@ -4,7 +4,7 @@ import psycopg
 from connectors.postgres.migrate import migrate
 from schemas.migrations import migrations
 from schemas.settings import Settings
-from tests.api.conftest import serving
+from tests.api.helpers import serving
 
 NOWHERE = "postgresql://nobody:secret@127.0.0.1:1/nothing"
 

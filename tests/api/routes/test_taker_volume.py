@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.exchanges import EXCHANGES
 from schemas.settings import Settings
-from tests.api.conftest import FIRST_MINUTE, MINUTES, insert, prepare, serving
+from tests.api.helpers import FIRST_MINUTE, MINUTES, insert, prepare, serving
 
 END = FIRST_MINUTE + 60 * (MINUTES - 1)
 PRIMARY = {
