@@ -13,7 +13,6 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import Raw, field
 
-from schemas import symbols
 from schemas.errors import DecodeError
 from schemas.exchanges._common import (
     DATA_KINDS,
@@ -27,7 +26,7 @@ from schemas.exchanges._common import (
 from schemas.feeds import Feed
 from schemas.numbers import exact_product
 from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
-from schemas.symbols import spot
+from schemas.symbols import CACHED, spot
 from schemas.times import ns_of_ms, ns_of_ms_or_us
 
 
@@ -274,7 +273,7 @@ def _book_of(row: _Book | _SimpleBook) -> BookUpdate:
     )
 
 
-@lru_cache(maxsize=symbols.CACHED)
+@lru_cache(maxsize=CACHED)
 def _symbol(native_symbol: str) -> str:
     quote, hyphen, base = native_symbol.partition("-")
     if not hyphen:

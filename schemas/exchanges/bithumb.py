@@ -1,7 +1,7 @@
 """Bithumb: the current API in Upbit's format, and the legacy one that still answers.
 
-Facts: https://apidocs.bithumb.com/reference/websocket and, for the legacy API,
-https://github.com/bithumb-pro/bithumb.pro-official-api-docs and recorded traffic. A legacy
+Facts: https://apidocs.bithumb.com/reference and, for the legacy API,
+https://apidocs.bithumb.com/v1.2.0/reference and recorded traffic. A legacy
 message keeps all it says under `content`, as strings; markets are `BTC_KRW` there, times Korean.
 """
 
