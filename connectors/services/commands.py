@@ -8,6 +8,7 @@ import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
@@ -28,23 +29,29 @@ if TYPE_CHECKING:
 _MARKS: Final = {"ok": ("✓", "green"), "note": ("•", "yellow"), "broken": ("✗", "red")}
 
 
-def _stack() -> Stack:
-    return Stack(state_folder(checkout()))
+_with_state = click.option(
+    "--state",
+    "folder",
+    type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
+    default=lambda: state_folder(checkout()),
+    help="Folder of the services' state.  [default: .marketflow of this checkout]",
+)
 
 
 @click.command()
+@_with_state
 @click.option(
     "--wait-minio/--no-wait-minio",
     default=True,
     help="Wait while MinIO is built from source (minutes, once for you), or let it go on alone.",
 )
-def up(*, wait_minio: bool) -> None:
+def up(folder: Path, *, wait_minio: bool) -> None:
     """Start Kafka, PostgreSQL and MinIO in the background, and wait until they answer.
 
     A server that KAFKA_BOOTSTRAP_SERVERS, POSTGRES_DSN or S3_ENDPOINT_URL names is used instead
     of a local one, and left as it is.
     """
-    stack = _stack()
+    stack = Stack(folder)
     with Progress() as progress:
 
         def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -63,18 +70,20 @@ def up(*, wait_minio: bool) -> None:
 
 
 @click.command()
+@_with_state
 @click.option("--purge", is_flag=True, help="Also delete their data, credentials and logs.")
-def down(*, purge: bool) -> None:
+def down(folder: Path, *, purge: bool) -> None:
     """Stop the services that `up` started, and nothing else."""
     with Progress() as progress:
-        if not _stack().stop(purge=purge, progress=progress):
+        if not Stack(folder).stop(purge=purge, progress=progress):
             progress.done("Services", "nothing was running")
 
 
 @click.command()
-def env() -> None:
+@_with_state
+def env(folder: Path) -> None:
     """Print `export NAME=value` lines, for `eval "$(marketflow env)"`."""
-    variables = _stack().endpoints().variables()
+    variables = Stack(folder).endpoints().variables()
     if not variables:
         raise ServiceError("no service is running, and the environment names none: run `make up`")
     for name, value in variables.items():
@@ -82,10 +91,11 @@ def env() -> None:
 
 
 @click.command()
-def status() -> None:
+@_with_state
+def status(folder: Path) -> None:
     """Show where the services are, since when, and whether they answer."""
     console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(services_table(_stack()))
+    console.print(services_table(Stack(folder)))
 
 
 def services_table(stack: Stack) -> Table:
@@ -118,14 +128,15 @@ def services_table(stack: Stack) -> Table:
 
 
 @click.command()
-def doctor() -> None:
+@_with_state
+def doctor(folder: Path) -> None:
     """Say what is missing or unreachable, and what to do about it.
 
     Exits with 1 when something is broken that the pipeline needs.
     """
     from connectors.services.doctor import examine  # noqa: PLC0415
 
-    findings = examine(_stack())
+    findings = examine(Stack(folder))
     for finding in findings:
         mark, color = _MARKS[finding.verdict]
         click.echo(f"{click.style(mark, fg=color)} {finding.subject}: {finding.detail}")

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import uuid
 from base64 import urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -119,7 +120,6 @@ def _spawn(launch: Launch) -> Process:
         _CACHE_NAME, lambda work: _download(work, launch.report), report=launch.report
     )
     launch.report("starting")
-    properties = _configure(launch.folder, launch.ports)
     run = [
         str(java),
         "-Xms128m",
@@ -130,8 +130,12 @@ def _spawn(launch: Launch) -> Process:
         "-cp",
         f"{jars}/*",
     ]
-    if not (launch.folder / "data" / "meta.properties").exists():
-        _format(run, properties, launch.log)
+    launch.folder.mkdir(parents=True, exist_ok=True)
+    launch.log.parent.mkdir(parents=True, exist_ok=True)
+    data = launch.folder / "data"
+    if not data.exists():
+        _format(run, launch)
+    properties = _configure(launch.folder / "server.properties", launch.ports, data)
     return spawn([*run, "kafka.Kafka", str(properties)], log=launch.log, record=launch.record)
 
 
@@ -169,37 +173,41 @@ def connection_failure(config: Mapping[str, str], timeout_seconds: float = 2.0) 
     return None if brokers else "it knows no broker yet"
 
 
-def _configure(folder: Path, ports: Mapping[str, int]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    properties = folder / "server.properties"
+def _configure(properties: Path, ports: Mapping[str, int], data: Path) -> Path:
     properties.write_text(
         _PROPERTIES.format(
             port=ports["kafka"],
             controller_port=ports["kafka-controller"],
             # A backslash escapes in this format, so a path with one needs two.
-            data=str(folder / "data").replace("\\", "\\\\"),
+            data=str(data).replace("\\", "\\\\"),
         )
     )
     return properties
 
 
-def _format(run: list[str], properties: Path, log: Path) -> None:
+def _format(run: list[str], launch: Launch) -> None:
+    """Make the data folder: complete, or not at all."""
+    for leftover in launch.folder.glob("unfinished.*"):
+        remove(leftover)
+    # A name of its own: the formatter of a killed start may still be at work on another.
+    work = Path(tempfile.mkdtemp(prefix="unfinished.", dir=launch.folder))
+    properties = _configure(work / "format.properties", launch.ports, work / "data")
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    # A killed start may have formatted half of it.
-    command = [*run, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    with launch.log.open("ab") as output:
         formatted = subprocess.run(  # noqa: S603
-            [*command, f"--cluster-id={cluster}", "-c", str(properties)],
+            [
+                *(*run, "kafka.tools.StorageTool", "format"),
+                *("--cluster-id", cluster, "--config", str(properties)),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             check=False,
         )
     if formatted.returncode:
-        raise ServiceError(
-            f"Kafka could not format {properties.parent / 'data'}; {log} ends:\n{tail(log)}"
-        )
+        raise ServiceError(f"Kafka could not format {work}; {launch.log} ends:\n{tail(launch.log)}")
+    (work / "data").rename(launch.folder / "data")
+    remove(work)
 
 
 def _download(work: Path, report: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import uuid
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,7 @@ from urllib.parse import quote
 
 import psutil
 
+from connectors.services.cache import remove
 from connectors.services.processes import Launch, Process, ServiceError, spawn, wait_until
 
 if TYPE_CHECKING:
@@ -140,8 +142,10 @@ def _create_database(maintenance_dsn: str) -> None:
 
 def _initialize(programs: Path, folder: Path, *, password: str, user: str | None) -> None:
     """Make the data folder: complete, or not at all."""
-    unfinished = folder / "data.unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
+    for leftover in folder.glob("unfinished.*"):
+        remove(leftover)
+    # A name of its own: the initdb of a killed start may still be at work on another.
+    unfinished = folder / f"unfinished.{uuid.uuid4().hex}"
     password_file = folder / "password"
     password_file.touch(0o600)
     password_file.write_text(password)
