@@ -160,9 +160,9 @@ def trades(frame: bytes, exchange: str) -> list[Trade]:
         DecodeError: It is not a message of this format, or its trade is broken.
     """
     try:
-        return [
-            _trade_of(_simple_trade.decode(frame) if b'"cd"' in frame else _trade.decode(frame))
-        ]
+        # Where the type is not the first key, only speed is lost.
+        decoder = _simple_trade if frame.startswith(b'{"ty"') else _trade
+        return [_trade_of(decoder.decode(frame))]
     except FAILURES:
         pass
     with decoding(exchange):
