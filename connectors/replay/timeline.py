@@ -73,41 +73,43 @@ class Timeline:
         """The frames with their places; with `again`, pass after pass without an end."""
         begin_ns = passed_seconds = 0
         while True:
-            slot_ns = begin_ns
-            first = previous = None
+            slot_ns, first_ns, last_ns = begin_ns, -1, -1
             for prepared in self._frames(keep=again):
-                if first is None or previous is None:
-                    first = previous = prepared
-                slot_ns += self._gap_ns(previous, prepared)
-                move = self._move(prepared, first, slot_ns, passed_seconds)
-                yield Placed(slot_ns, prepared, move)
-                previous = prepared
-            if first is None or previous is None or not again:
+                if first_ns < 0:
+                    first_ns = last_ns = prepared.time_ns
+                    move = self._move(first_ns, passed_seconds)
+                elif prepared.is_sample and self._start_ns is not None:
+                    slot_ns += SAMPLE_INTERVAL_NS
+                else:
+                    slot_ns += self._gap_ns(prepared.time_ns - last_ns)
+                last_ns = prepared.time_ns
+                own = self._sample_move(prepared, slot_ns, move) if prepared.is_sample else move
+                yield Placed(slot_ns, prepared, own)
+            if first_ns < 0 or not again:
                 return
             # Whole seconds again, and beyond the last frame: the next pass follows on.
-            length_ns = slot_ns - begin_ns
+            seconds = (slot_ns - begin_ns) // NS_PER_SECOND + 1
+            begin_ns += seconds * NS_PER_SECOND
             if self._start_ns is None:
-                length_ns = previous.time_ns - first.time_ns
-            passed_seconds += length_ns // NS_PER_SECOND + 1
-            begin_ns += (slot_ns - begin_ns) // NS_PER_SECOND * NS_PER_SECOND + NS_PER_SECOND
+                seconds = (last_ns - first_ns) // NS_PER_SECOND + 1
+            passed_seconds += seconds
 
-    def _gap_ns(self, previous: Prepared, prepared: Prepared) -> int:
-        gap_ns = max(prepared.time_ns - previous.time_ns, 0)
-        if self._start_ns is None:
-            return min(gap_ns, LONGEST_GAP_NS)
-        if prepared.is_sample:
-            return SAMPLE_INTERVAL_NS if prepared is not previous else 0
-        return gap_ns
+    def _gap_ns(self, gap_ns: int) -> int:
+        gap_ns = max(gap_ns, 0)
+        return min(gap_ns, LONGEST_GAP_NS) if self._start_ns is None else gap_ns
 
-    def _move(self, prepared: Prepared, first: Prepared, slot_ns: int, passed_seconds: int) -> Move:
+    def _move(self, first_ns: int, passed_seconds: int) -> Move:
         if self._start_ns is None:
             return Move(passed_seconds, passed_seconds)
+        distance_seconds = (self._start_ns - first_ns) // NS_PER_SECOND
         generation = self._start_ns // NS_PER_SECOND + passed_seconds
-        if prepared.is_sample:
-            distance_ns = self._start_ns + slot_ns - prepared.time_ns
-            return Move(distance_ns // NS_PER_SECOND, generation)
-        distance_ns = self._start_ns - first.time_ns
-        return Move(distance_ns // NS_PER_SECOND + passed_seconds, generation)
+        return Move(distance_seconds + passed_seconds, generation)
+
+    def _sample_move(self, prepared: Prepared, slot_ns: int, move: Move) -> Move:
+        if self._start_ns is None:
+            return move
+        distance_ns = self._start_ns + slot_ns - prepared.time_ns
+        return Move(distance_ns // NS_PER_SECOND, move.generation)
 
     def _frames(self, *, keep: bool) -> Iterator[Prepared]:
         if self._kept is not None:
