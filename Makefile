@@ -43,7 +43,7 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 	@mkdir -p $(STATE)
 	@$(PYTHON) -c 'import fcntl, os, sys; lock = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR); \
 		fcntl.flock(lock, fcntl.LOCK_EX); os.set_inheritable(lock, True); \
-		os.execvp(sys.argv[2], sys.argv[2:])' $(STATE)/install.lock $(MAKE) LOCKED=1 $@
+		os.execvp(sys.argv[2], sys.argv[2:])' $(STATE)/install.lock $(MAKE) --silent LOCKED=1 $@
 
 else
 

