@@ -1,0 +1,169 @@
+"""A pipeline of a test's own: topics, tables, settings; dataflows run as users run them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+import yaml
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from psycopg.rows import dict_row
+
+from connectors.environment import Environment
+from connectors.initialize import initialize
+from schemas.settings import Settings, parse_settings
+
+ROOT = Path(__file__).parents[2]
+RUN_TIMEOUT_SECONDS = 120
+
+
+class Pipeline:
+    """Topics, tables and settings that no other test sees.
+
+    Args:
+        services: The running Kafka and PostgreSQL.
+        dsn: An empty database.
+        folder: For pipeline.yaml, recovery stores and logs.
+        regions: The regions to keep; one is quicker to make than three.
+        changes: Sections of pipeline.yaml to change, merged into those of the project.
+    """
+
+    def __init__(
+        self,
+        services: Environment,
+        dsn: str,
+        folder: Path,
+        regions: Iterable[str] = ("NE",),
+        changes: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.dsn = dsn
+        self.folder = folder
+        self.bootstrap_servers = services.require_kafka()["bootstrap.servers"]
+        config = _own_config(set(regions), changes or {})
+        path = folder / "pipeline.yaml"
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        self.settings: Settings = parse_settings(path.read_bytes(), str(path))
+        self.variables = {
+            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
+            "POSTGRES_DSN": dsn,
+            "PIPELINE_CONFIG": str(path),
+        }
+        list(initialize(Environment.read(self.variables), self.settings, with_bucket=False))
+
+    def produce(
+        self, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes | None]]
+    ) -> None:
+        """Puts keyed values into one partition, in order."""
+        producer = Producer({"bootstrap.servers": self.bootstrap_servers, "linger.ms": 5})
+        for count, (key, value) in enumerate(records):
+            producer.produce(topic, value, key, partition)
+            if count % 10_000 == 0:
+                producer.flush()
+        assert producer.flush(30) == 0
+
+    def run(self, flow: str, *arguments: str, **variables: str) -> None:
+        """Runs a dataflow over what its topics hold now; it must end well."""
+        process = self.start(flow, *arguments, STOP_AT_END="1", **variables)
+        wait(process)
+
+    def run_cluster(self, flow: str, count: int, *arguments: str, **variables: str) -> None:
+        """The same in several processes that exchange their keys."""
+        addresses = ";".join(f"127.0.0.1:{port}" for port in _free_ports(count))
+        processes = [
+            self.start(
+                flow, "-i", str(i), "-a", addresses, *arguments, STOP_AT_END="1", **variables
+            )
+            for i in range(count)
+        ]
+        for process in processes:
+            wait(process)
+
+    def start(self, flow: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Starts a dataflow as a user does."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "bytewax.run", f"dataflows.{flow}", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "RUST_BACKTRACE": "0", **self.variables, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def recovery_store(self, name: str = "recovery") -> list[str]:
+        """Makes a recovery store; the arguments that use it, with an epoch a second."""
+        folder = self.folder / name
+        if not folder.exists():
+            folder.mkdir()
+            subprocess.run(
+                [sys.executable, "-m", "bytewax.recovery", str(folder), "2"], check=True, cwd=ROOT
+            )
+        return ["-r", str(folder), "-s", "1", "-b", "0"]
+
+    def rows(self, table: str = "taker_volume", order: str = "exchange_id, symbol, minute") -> Any:
+        """All rows of a table as dictionaries, without what a run may do otherwise."""
+        with psycopg.connect(self.dsn, row_factory=dict_row) as connection:
+            rows = connection.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall()  # type: ignore[arg-type]  # noqa: S608
+        volatile = {"created_at", "updated_at", "duplicate_trades"}
+        return [{k: v for k, v in row.items() if k not in volatile} for row in rows]
+
+    def records(self, topic: str, partition: int = 0) -> list[Message]:
+        """Everything in one partition, in order."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": "test"})
+        where = TopicPartition(topic, partition)
+        low, high = consumer.get_watermark_offsets(where, timeout=10)
+        consumer.assign([TopicPartition(topic, partition, low)])
+        found: list[Message] = []
+        while len(found) < high - low:
+            found += consumer.consume(high - low - len(found), timeout=10)
+        consumer.close()
+        return found
+
+    def values(self, topic: str, partition: int = 0) -> list[Any]:
+        """The JSON values in one partition, in order."""
+        return [msgspec.json.decode(m.value() or b"") for m in self.records(topic, partition)]
+
+
+def wait(process: subprocess.Popen[str]) -> None:
+    """Waits for a process that must end well; what it printed otherwise."""
+    try:
+        output, _ = process.communicate(timeout=RUN_TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        output, _ = process.communicate()
+        raise AssertionError(f"still running after {RUN_TIMEOUT_SECONDS} s:\n{output}") from None
+    assert process.returncode == 0, output
+
+
+def _own_config(regions: set[str], changes: Mapping[str, Mapping[str, Any]]) -> Any:
+    """The project's pipeline.yaml with topic and group names that nobody else uses."""
+    config = yaml.safe_load((ROOT / "pipeline.yaml").read_text())
+    suffix = uuid.uuid4().hex[:8]
+    config["regions"] = {name: r for name, r in config["regions"].items() if name in regions}
+    for region in config["regions"].values():
+        for names in ("topics", "processed", "groups"):
+            region[names] = {kind: f"{name}.{suffix}" for kind, name in region[names].items()}
+    config["exchanges"] = {
+        name: exchange
+        for name, exchange in config["exchanges"].items()
+        if exchange["region"] in regions
+    }
+    for section, values in changes.items():
+        config[section] = {**config.get(section, {}), **values}
+    return config
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
