@@ -37,8 +37,10 @@ class _Fields(NamedTuple):
     trade_ids: str = ""
     book_ids: str = ""
     """Only where a book would drop the next pass as older than this one."""
-    rows: str = ""
+    row_time: str = ""
     """What stands before a time that has a place in a row instead of a key."""
+    row_id: str = ""
+    """The same of a trade id."""
 
 
 _UPBIT_LIKE: Final = (
@@ -81,7 +83,9 @@ FIELDS: Final[dict[str, _Fields]] = {
         times="timestamp",
         trade_ids="trade_id",
         # [price, volume, time, …], in trades and in the levels of a book alike.
-        rows=r'\["[0-9.]+","[0-9.]+","?',
+        row_time=r'\["[0-9.]+","[0-9.]+","?',
+        # […, side, order type, "", id], by REST.
+        row_id='"[lm]","",',
     ),
     "bitmex": _Fields(times="timestamp", trade_ids="trdMatchID"),
 }
@@ -210,8 +214,9 @@ def _pattern(exchange: str, kind: Kind) -> re.Pattern[bytes]:
     ]
     ids = fields.trade_ids if kind == "trade" else fields.book_ids if kind == "orderbook" else ""
     if ids:
-        number = "[0-9]+(?![0-9.])"
-        parts.append(keyed.format(keys=ids.replace(" ", "|")) + f"(?P<id>{_UUID}|{number})")
-    if fields.rows:
-        parts.append(rf"{fields.rows}(?P<row>[0-9]{{10}})(?=\.)")
+        before = keyed.format(keys=ids.replace(" ", "|"))
+        before += f"|{fields.row_id}" if fields.row_id else ""
+        parts.append(rf"(?:{before})(?P<id>{_UUID}|[0-9]+(?![0-9.]))")
+    if fields.row_time:
+        parts.append(rf"{fields.row_time}(?P<row>[0-9]{{10}})(?=\.)")
     return re.compile("|".join(parts).encode())
