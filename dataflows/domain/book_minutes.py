@@ -183,7 +183,8 @@ class Minute:
             average.spend((at + 1) * MINUTE_NS)
         self.spend((at + 1) * MINUTE_NS)
         spread, spread_bps, bid_volume, ask_volume, imbalance = self._averages
-        last = self.last
+        # A state that was lost as the minute began was not in it.
+        last = self.last if self.valid_ns or self.updates else NOTHING
         return BookMinute(
             exchange=book.exchange,
             symbol=book.symbol,
