@@ -39,7 +39,7 @@ from connectors.services.progress import Progress
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -72,7 +72,8 @@ _PORTS: Final[dict[Name, tuple[str, ...]]] = {
 # What other work of this checkout keeps in the same folder, and data of services does not reach.
 _NOT_PURGED: Final = frozenset({"bootstrap", "install.lock", "lock", "test"})
 _HOW_TO_STOP: Final[dict[str, tuple[signal.Signals, float]]] = {
-    BUILDER: (minio.STOP_SIGNAL, 2.0),
+    # It deletes what it has built so far.
+    BUILDER: (minio.STOP_SIGNAL, 15.0),
     "minio": (minio.STOP_SIGNAL, minio.STOP_TIMEOUT_SECONDS),
     "postgres": (postgres.STOP_SIGNAL, postgres.STOP_TIMEOUT_SECONDS),
     "kafka": (kafka.STOP_SIGNAL, kafka.STOP_TIMEOUT_SECONDS),
@@ -138,7 +139,7 @@ class Stack:
 
     def start(
         self,
-        wanted: Iterable[Name] = NAMES,
+        wanted: Collection[Name] = NAMES,
         *,
         wait_for_minio: bool = True,
         progress: Progress | None = None,
