@@ -97,6 +97,7 @@ def minio(_minio_server: Environment) -> Environment:
     return environment
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the first test with MinIO the time to build it from source."""
     for item in items:

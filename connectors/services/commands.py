@@ -67,6 +67,8 @@ def up(folder: Path, *, wait_minio: bool) -> None:
         stack.start(wait_for_minio=wait_minio, progress=progress)
         if stack.is_building_minio:
             progress.done("MinIO", f"is being built in the background, see {stack.log(BUILDER)}")
+        elif not stack.endpoints().s3_endpoint_url:
+            progress.done("MinIO", f"could not be built, see {stack.log(BUILDER)}")
 
 
 @click.command()
