@@ -317,7 +317,6 @@ class BookMinutes:
             FeedError: The book is lost; see :meth:`Book.apply`. The minute has counted it.
         """
         minute = self._advance(time_ns)
-        was_valid = self.book.is_valid
         context_of_caller = getcontext()
         setcontext(SUM)
         try:
@@ -327,7 +326,7 @@ class BookMinutes:
             minute.take(self.book, self._now_ns)
             raise
         else:
-            if is_change or self.book.is_valid != was_valid:
+            if is_change:
                 minute.take(self.book, self._now_ns)
         finally:
             setcontext(context_of_caller)

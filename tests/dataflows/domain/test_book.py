@@ -216,6 +216,15 @@ def test_ids_that_start_anew_do_not_freeze_a_book() -> None:
         book.apply(delta("bybit", STALE_IN_A_ROW + 1))
 
 
+def test_repetitions_between_new_updates_are_never_too_many() -> None:
+    book = book_after(snapshot(10))
+    for at in range(11, 15):
+        assert book.apply(delta("bybit", at))
+        for _ in range(STALE_IN_A_ROW):
+            assert not book.apply(delta("bybit", at))
+    assert book.stale == 4 * STALE_IN_A_ROW
+
+
 def test_full_frames_whose_ids_start_anew_are_taken_after_a_while() -> None:
     book = book_after(snapshot(10**9, sequence_rule="growing"))
     for at in range(1, STALE_IN_A_ROW + 1):
@@ -308,9 +317,10 @@ def test_a_gap_keeps_its_update_for_the_next_rest_snapshot() -> None:
 def test_an_older_rest_snapshot_does_not_turn_a_valid_book_back() -> None:
     update = delta("consecutive", 12, first_id=11, needs_snapshot=True)
     book = book_after(snapshot(10), update)
-    assert not book.apply(snapshot(11, sequence_rule="consecutive"))
-    assert book.last_id == 12
-    assert book.is_valid
+    for each in (book, Book("binance", SYMBOL, book.state())):
+        assert not each.apply(snapshot(11, sequence_rule="consecutive"))
+        assert each.last_id == 12
+        assert each.is_valid
 
 
 def test_only_so_many_deltas_wait_and_the_oldest_is_dropped() -> None:
@@ -321,6 +331,14 @@ def test_only_so_many_deltas_wait_and_the_oldest_is_dropped() -> None:
         book.apply(snapshot(1))
     assert book.apply(snapshot(2))
     assert book.last_id == BUFFERED + 2
+
+
+def test_a_rest_snapshot_may_hold_most_of_the_deltas_that_waited_for_it() -> None:
+    book = Book("binance", SYMBOL)
+    for at in range(1, 2 * STALE_IN_A_ROW + 5):
+        book.apply(delta("consecutive", at, first_id=at, needs_snapshot=True))
+    assert book.apply(snapshot(2 * STALE_IN_A_ROW))
+    assert (book.last_id, book.stale) == (2 * STALE_IN_A_ROW + 4, 0)
 
 
 def test_a_rest_snapshot_without_an_id_proves_nothing() -> None:
@@ -418,6 +436,9 @@ def test_a_band_is_truncated_where_the_feed_may_have_more_levels_inside(
         Depth(Decimal(1), Decimal(1), is_truncated=False),
         Depth(Decimal(2), Decimal(1), is_truncated=is_truncated),
     ]
+    bids, asks = levels(("99.99", "1"), ("98", "1")), levels(("100.01", "1"), ("100.02", "1"))
+    mirrored = book_after(snapshot(bids=bids, asks=asks, depth=depth))
+    assert mirrored.depths([5]) == [Depth(Decimal(1), Decimal(2), is_truncated=is_truncated)]
 
 
 @dataclass

@@ -153,6 +153,17 @@ def test_a_state_that_lasted_no_time_counts_for_the_extremes() -> None:
     assert [row.spread_max, row.spread_twa, row.updates] == [20, 2, 3]
 
 
+def test_updates_of_the_same_time_are_in_order() -> None:
+    assert minutes_after((9, full("90", "110")), (9, full("99", "101"))).clamped == 0
+
+
+def test_a_state_of_a_minute_that_keeps_what_was_before_counts_for_its_extremes() -> None:
+    same_spread = full("99", "101", "2")
+    minutes = minutes_after((50, full("99", "101")), (60, same_spread), (60, full("98", "102")))
+    row = minutes.finish(START + 2, [])[1]
+    assert [row.spread_min, row.spread_twa] == [2, 4]
+
+
 def test_quiet_minutes_of_a_live_book_are_rows_where_the_exchange_was_alive() -> None:
     minutes = minutes_after((30, full("99", "101")), (60 * 7 + 1, full("98", "102")))
     alive = [START, START + 2, START + 3, START + 7]
