@@ -6,6 +6,7 @@ prove that none is missing, afterwards its checksum that the book is the exchang
 that fails the book is invalid, and nothing is to be published of it until its next snapshot.
 """
 
+import decimal
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable
@@ -245,13 +246,9 @@ class Book:
         bid, ask = self.bids.best, self.asks.best
         if bid is None or ask is None:
             return None
-        context_of_caller = getcontext()
-        setcontext(SUM)
-        try:
+        with decimal.localcontext(SUM):
             twice_middle = bid + ask
             return [self._within(twice_middle, bps) for bps in bands_bps]
-        finally:
-            setcontext(context_of_caller)
 
     def state(self) -> BookState:
         """A copy to store, plain values only."""
@@ -272,13 +269,9 @@ class Book:
             _, self.is_valid, self.last_id, self.depth, self._is_fed_by_rest, self._stale_in_a_row,
             bids, asks, buffer,
         ) = state  # fmt: skip
-        context_of_caller = getcontext()
-        setcontext(SUM)
-        try:
+        with decimal.localcontext(SUM):
             self.bids.replace(_levels.decode(bids))
             self.asks.replace(_levels.decode(asks))
-        finally:
-            setcontext(context_of_caller)
         self._buffer.extend(_updates.decode(buffer))
 
     def _wait(self, update: BookUpdate) -> None:

@@ -317,22 +317,23 @@ class BookMinutes:
             FeedError: The book is lost; see :meth:`Book.apply`. The minute has counted it.
         """
         minute = self._advance(time_ns)
+        was_valid = self.book.is_valid
         context_of_caller = getcontext()
         setcontext(SUM)
         try:
             is_change = self.book.apply(update, verify=verify)
         except FeedError:
-            minute.gaps += 1
+            minute.gaps += was_valid  # a snapshot that does not help loses nothing more
             minute.take(self.book, self._now_ns)
             raise
         else:
             if is_change:
                 minute.take(self.book, self._now_ns)
+                minute.updates += 1
+                minute.crossed += self.book.is_crossed
+            return is_change
         finally:
             setcontext(context_of_caller)
-        minute.updates += is_change
-        minute.crossed += is_change and self.book.is_crossed
-        return is_change
 
     def finish(self, final_before: int, active: Iterable[int]) -> list[BookMinute]:
         """The rows of the minutes that have become final.
@@ -380,15 +381,11 @@ class BookMinutes:
         """Closes the minute and the quiet ones after it, and opens this one."""
         if at <= self._at or self._minute is None:
             return
-        context_of_caller = getcontext()
-        setcontext(SUM)
-        try:
+        with decimal.localcontext(SUM):
             self._close(self._minute, self._at, self._at + 1)
             if at > self._at + 1:
                 self._close(self._opened(self._at + 1), self._at + 1, at)
             self._minute, self._at = self._opened(at), at
-        finally:
-            setcontext(context_of_caller)
 
     def _opened(self, at: int) -> Minute:
         last = NOTHING if self._minute is None else self._minute.last

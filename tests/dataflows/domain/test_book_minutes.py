@@ -107,6 +107,26 @@ def test_a_gap_ends_the_valid_time_until_the_next_snapshot() -> None:
     assert row.spread_twa == Decimal("4.666666666667")  # (2 * 10 + 6 * 20) / 30
 
 
+def test_a_snapshot_too_old_to_help_is_no_second_gap() -> None:
+    def rest(last_id: int) -> BookUpdate:
+        return msgspec.structs.replace(full("99", "101"), last_id=last_id)
+
+    def diff(last_id: int) -> BookUpdate:
+        return BookUpdate(
+            *(SYMBOL, 0, False, levels(("98", str(last_id))), []),
+            sequence_rule="consecutive",
+            first_id=last_id,
+            last_id=last_id,
+            needs_snapshot=True,
+        )
+
+    minutes = minutes_after((0, rest(1)), (10, diff(2)), (20, diff(9)), (30, rest(5)))
+    assert not minutes.book.is_valid
+    minutes.apply(rest(8), at(40))
+    row = only_row(minutes)
+    assert (row.gaps, row.updates, row.valid_ms) == (1, 3, 40_000)
+
+
 def test_a_book_that_was_lost_shows_its_last_valid_state_but_no_depth() -> None:
     row = only_row(minutes_after((0, numbered(full("99", "101"), 1)), (45, gap())))
     assert [row.highest_bid, row.spread, row.gaps, row.valid_ms] == [99, 2, 1, 45_000]
