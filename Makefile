@@ -24,7 +24,7 @@ test: $(INSTALLED) ## Run all tests, against real services
 	@.venv/bin/pytest $(ARGS)
 
 bench: $(INSTALLED) ## Run the benchmarks, beside the peers
-	@.venv/bin/marketflow bench $(ARGS)
+	@.venv/bin/python -m tests.bench $(ARGS)
 
 up: $(INSTALLED) ## Start Kafka, PostgreSQL and MinIO in the background
 	@.venv/bin/marketflow up $(ARGS)

@@ -91,11 +91,11 @@ class MinutesLogic(StatefulBatchLogic[TradeBatch, list[TakerVolume], LogicState]
         return minutes.estimates()
 
 
-def only(kind: type[V]) -> Callable[[tuple[str, Any]], tuple[str, V] | None]:
-    """A mapper for ``op.filter_map`` that lets keyed values of one type through."""
+def only(kind: type[V]) -> Callable[[list[tuple[str, Any]]], list[tuple[str, V]]]:
+    """A mapper for ``op.flat_map_batch`` that lets keyed values of one type through."""
 
-    def select(item: tuple[str, Any]) -> tuple[str, V] | None:
-        return item if isinstance(item[1], kind) else None
+    def select(items: list[tuple[str, Any]]) -> list[tuple[str, V]]:
+        return [item for item in items if isinstance(item[1], kind)]
 
     return select
 

@@ -45,10 +45,10 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
 
     flow = Dataflow("taker_volume")
     read = op.input("read", flow, source)
-    trades = op.filter_map("trades", read, only(TradeBatch))
+    trades = op.flat_map_batch("trades", read, only(TradeBatch))
     rows = minutes("minutes", trades, settings.taker_volume)
     records = op.map_value("encode", rows, _encoder(settings))
-    letters = op.filter_map("dead_letters", read, only(DeadLetter))
+    letters = op.flat_map_batch("dead_letters", read, only(DeadLetter))
     dead = op.map_value("encode_dead_letters", letters, dead_letter_records)
 
     op.output("postgres", rows, PostgresSink(environment.require_postgres(), settings.postgres))

@@ -233,7 +233,7 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         if self._end_offset is not None:
             wanted = min(wanted, self._end_offset - self._offset)
         messages = self._consumer.consume(wanted, 0)
-        if any(message.error() is not None for message in messages):
+        if any(map(Message.error, messages)):
             for message in messages:
                 self._handle(message.error())
             messages = [message for message in messages if message.error() is None]

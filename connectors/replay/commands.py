@@ -17,7 +17,7 @@ from connectors.clock import now_ns
 from connectors.environment import Environment, load_settings
 from connectors.kafka.sink import CheckedProducer
 from connectors.replay import player
-from connectors.replay.player import Router, check_feed, play, timelines
+from connectors.replay.player import Router, Stop, check_feed, play, timelines
 from connectors.replay.recording import Recording, shipped
 from schemas.errors import SettingsError
 from schemas.settings import RAW_KINDS, RawKind, Settings
@@ -67,7 +67,7 @@ class _Speed(click.ParamType[float | None]):
     help="Only this; may be repeated.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many frames.")
-def replay(  # noqa: PLR0917  # click passes options by name
+def replay(  # click passes options by name
     file: Path | None,
     feed: str | None,
     speed: float | None,
@@ -134,13 +134,13 @@ def _total(recordings: list[Recording]) -> int | None:
 
 
 @contextlib.contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; the second one ends the process."""
-    stop = threading.Event()
+def _stop_on_signals() -> Iterator[Stop]:
+    """What the first SIGINT or SIGTERM sets; the second one ends the process."""
+    stop = Stop()
     before: dict[int, Any] = {}
 
     def ask(number: int, _frame: object) -> None:
-        stop.set()
+        stop.asked = True
         signal.signal(number, before[number])
 
     # Handlers belong to the main thread, which is not where a test may run this.

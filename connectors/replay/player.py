@@ -1,7 +1,6 @@
 """Sends recorded frames to the topics, partitions and keys that a collector would use."""
 
 import heapq
-import threading
 import time
 import zlib
 from collections import Counter, defaultdict
@@ -25,7 +24,7 @@ from schemas.times import NS_PER_SECOND
 RECEIVED_AT: Final = "received_at"
 
 _BATCH_FRAMES: Final = 1_000
-_LONGEST_WAIT_SECONDS: Final = 0.5
+_LONGEST_WAIT_SECONDS: Final = 0.2
 
 
 class Progress(msgspec.Struct):
@@ -35,6 +34,13 @@ class Progress(msgspec.Struct):
     played_ns: int = 0
     """Of the recording."""
     by_topic: Counter[str] = msgspec.field(default_factory=Counter)
+
+
+class Stop:
+    """Whether to end early. Signal handlers set it, so it must not have a lock to wait for."""
+
+    def __init__(self) -> None:
+        self.asked = False
 
 
 class Router:
@@ -98,7 +104,7 @@ def play(
     speed: float | None,
     again: bool,
     limit: int | None,
-    stop: threading.Event,
+    stop: Stop,
     report: Callable[[Progress], None],
 ) -> Progress:
     """Plays until the end, the limit or the stop, and until all that was sent has arrived.
@@ -143,9 +149,7 @@ def check_feed(settings: Settings, feed: str) -> None:
         )
 
 
-def _paced(
-    placed: Iterator[Placed], speed: float | None, stop: threading.Event
-) -> Iterator[list[Placed]]:
+def _paced(placed: Iterator[Placed], speed: float | None, stop: Stop) -> Iterator[list[Placed]]:
     """Batches of frames, each when it is due; none after the stop."""
     started = time.monotonic()
     batch: list[Placed] = []
@@ -154,9 +158,9 @@ def _paced(
         if batch and (len(batch) >= _BATCH_FRAMES or due > time.monotonic() - started):
             yield batch
             batch = []
-        while (wait := started + due - time.monotonic()) > 0 and not stop.is_set():
-            stop.wait(min(wait, _LONGEST_WAIT_SECONDS))
-        if stop.is_set():
+        while (wait := started + due - time.monotonic()) > 0 and not stop.asked:
+            time.sleep(min(wait, _LONGEST_WAIT_SECONDS))
+        if stop.asked:
             return
         batch.append(each)
     if batch:

@@ -10,17 +10,21 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
-from dataflows.domain.minutes import MINUTE_NS, TradeBatch
+from dataflows.domain.minutes import MINUTE_NS, QUIET_MINUTES, TradeBatch
 from schemas.records import Trade
 from schemas.times import NS_PER_MS, NS_PER_SECOND
-
-# A symbol without a trade for a day gets no more rows of zeros, and its state is given up.
-RETIRED_AFTER_MINUTES: Final = 24 * 60
 
 ClockState: TypeAlias = tuple[int, int, list[int], dict[str, int]]
 
 Origin = TypeVar("Origin")
 NONE: Final[list[Trade]] = []
+
+
+ByMinuteAndSymbol: TypeAlias = defaultdict[int, defaultdict[str, list[Trade]]]
+
+
+def _by_minute_and_symbol() -> ByMinuteAndSymbol:
+    return defaultdict(lambda: defaultdict(list))
 
 
 class Limits(NamedTuple):
@@ -48,9 +52,8 @@ class ExchangeClock:
         self._newest_ns, self._told_final_before, active, last_minutes = state or (0, 0, [], {})
         self._active = set(active)
         self._last_minutes = dict(last_minutes)
-        self._in_time: defaultdict[str, list[Trade]] = defaultdict(list)
+        self._in_time = _by_minute_and_symbol()
         self._late: defaultdict[str, list[Trade]] = defaultdict(list)
-        self._told: list[TradeBatch] = []
         self._set_final_before(self._told_final_before)
 
     def state(self) -> ClockState:
@@ -70,12 +73,18 @@ class ExchangeClock:
         """
         refused: list[tuple[Origin, str]] = []
         latest_ns = now_ns + self._limits.future_ns
-        newest_ns, in_time = self._newest_ns, self._in_time
-        final_from_ns, next_final_ns = self._final_from_ns, self._next_final_ns
+        newest_ns, final_from_ns = self._newest_ns, self._final_from_ns
+        next_final_ns = self._next_final_ns
         minute_start_ns = minute_end_ns = 0
         for origin, trades in frames:
             for trade in trades:
                 time_ns = trade.time_ns
+                if time_ns < final_from_ns:
+                    if time_ns < final_from_ns - self._limits.horizon_ns:
+                        refused.append((origin, self._too_late(trade)))
+                    else:
+                        self._late[trade.symbol].append(trade)
+                    continue
                 if time_ns > newest_ns:
                     if time_ns > latest_ns:
                         refused.append((origin, self._future(trade, now_ns)))
@@ -83,19 +92,13 @@ class ExchangeClock:
                     newest_ns = time_ns
                     if time_ns >= next_final_ns:
                         self._advance(time_ns)
-                        in_time = self._in_time
                         final_from_ns, next_final_ns = self._final_from_ns, self._next_final_ns
-                elif time_ns < final_from_ns:
-                    if time_ns < final_from_ns - self._limits.horizon_ns:
-                        refused.append((origin, self._too_late(trade)))
-                    else:
-                        self._late[trade.symbol].append(trade)
-                    continue
                 if not minute_start_ns <= time_ns < minute_end_ns:
                     at = time_ns // MINUTE_NS
                     minute_start_ns, minute_end_ns = at * MINUTE_NS, (at + 1) * MINUTE_NS
+                    minute = self._in_time[at]
                     self._active.add(at)
-                in_time[trade.symbol].append(trade)
+                minute[trade.symbol].append(trade)
         self._newest_ns = newest_ns
         return refused
 
@@ -108,56 +111,52 @@ class ExchangeClock:
         self._advance(self._newest_ns + MINUTE_NS + self._limits.lateness_ns)
 
     def collect(self) -> list[TradeBatch]:
-        """What has come since the last call, by symbol."""
-        self._tell()
-        told, self._told = self._told, []
-        return told
+        """A batch of each symbol that has news: trades, or minutes that became final."""
+        self._note_last_minutes()
+        in_time, late = self._in_time, self._late
+        self._in_time, self._late = _by_minute_and_symbol(), defaultdict(list)
+        active = self._newly_final()
+        symbols = dict.fromkeys(symbol for minute in in_time.values() for symbol in minute)
+        if late:
+            symbols.update(dict.fromkeys(late))
+        if active is not None:
+            symbols = dict.fromkeys(self._last_minutes)
+        return [
+            TradeBatch(
+                f"{self._exchange}:{symbol}",
+                [(at, trades[symbol]) for at, trades in in_time.items() if symbol in trades],
+                late.get(symbol, NONE),
+                self._final_before,
+                active or (),
+                self._retires(symbol),
+            )
+            for symbol in symbols
+        ]
 
     def _advance(self, watermark_ns: int) -> None:
         final_before = (watermark_ns - self._limits.lateness_ns) // MINUTE_NS
-        if final_before <= self._final_before:
-            return
-        self._set_final_before(final_before)
-        oldest = final_before - RETIRED_AFTER_MINUTES
-        if any(self._last_minute(symbol) < oldest for symbol in self._last_minutes):
-            self._tell()  # now, so that no trade of a later life of the symbol is among it
+        if final_before > self._final_before:
+            self._set_final_before(final_before)
 
     def _set_final_before(self, final_before: int) -> None:
         self._final_before = final_before
         self._final_from_ns = final_before * MINUTE_NS
         self._next_final_ns = self._final_from_ns + MINUTE_NS + self._limits.lateness_ns
 
-    def _last_minute(self, symbol: str) -> int:
-        trades = self._in_time.get(symbol)
-        return trades[-1].time_ns // MINUTE_NS if trades else self._last_minutes[symbol]
+    def _note_last_minutes(self) -> None:
+        # A symbol that is only late lives on as well: more may come for the minutes it revised.
+        for symbol in self._late:
+            self._last_minutes[symbol] = max(self._final_before, self._last_minutes.get(symbol, 0))
+        for at, minute in self._in_time.items():
+            for symbol in minute:
+                self._last_minutes[symbol] = max(at, self._last_minutes.get(symbol, 0))
 
-    def _tell(self) -> None:
-        """Makes a batch of each symbol that has news: trades, or minutes that became final."""
-        in_time, late = self._in_time, self._late
-        for symbol in late:
-            self._last_minutes.setdefault(symbol, self._final_before)
-        for symbol, trades in in_time.items():
-            self._last_minutes[symbol] = trades[-1].time_ns // MINUTE_NS
-        active = self._newly_final()
-        symbols = [*in_time, *(symbol for symbol in late if symbol not in in_time)]
-        if active is not None:
-            symbols = list(self._last_minutes)
-        oldest = self._final_before - RETIRED_AFTER_MINUTES
-        for symbol in symbols:
-            retired = self._last_minutes[symbol] < oldest
-            if retired:
-                del self._last_minutes[symbol]
-            self._told.append(
-                TradeBatch(
-                    f"{self._exchange}:{symbol}",
-                    in_time.get(symbol, NONE),
-                    late.get(symbol, NONE),
-                    self._final_before,
-                    active or (),
-                    retired,
-                )
-            )
-        self._in_time, self._late = defaultdict(list), defaultdict(list)
+    def _retires(self, symbol: str) -> bool:
+        """Forgets a symbol that has been quiet for so long that nothing of it can show any more."""
+        if self._last_minutes[symbol] >= self._final_before - QUIET_MINUTES:
+            return False
+        del self._last_minutes[symbol]
+        return True
 
     def _newly_final(self) -> tuple[int, ...] | None:
         """Which of the minutes that became final were active; `None` where none became final."""

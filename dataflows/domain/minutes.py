@@ -7,7 +7,7 @@ for each trade at its place in the log: the rows do not depend on how it was cut
 """
 
 import decimal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final, TypeAlias
 
@@ -22,14 +22,17 @@ ZERO: Final = Decimal(0)
 NEVER_NS: Final = 1 << 63
 STATE_VERSION: Final = 1
 
+# So long after its last trade a symbol has rows of zeros, and state; also the longest horizon.
+QUIET_MINUTES: Final = 24 * 60
+
 
 class TradeBatch(msgspec.Struct, frozen=True, gc=False):
     """What one batch of a partition means for one symbol."""
 
     key: str
     """`<exchange>:<symbol>`"""
-    trades: list[Trade]
-    """Those in time."""
+    runs: list[tuple[int, list[Trade]]]
+    """Those in time, by their minute."""
     late: list[Trade]
     """Those whose minute was final when they came, and within the correction horizon."""
     final_before: int
@@ -72,54 +75,63 @@ class Minute:
         self.late = self.duplicates = 0
         self.seen = SeenIds()
 
-    def add(self, trades: Iterable[Trade]) -> int:
+    def add(self, trades: list[Trade]) -> int:
         """Folds trades of this minute in, under the :data:`SUM` context; how many were new.
 
-        The innermost loop of the dataflow: locals, and no call for a trade that is the next one.
+        The innermost loop of the dataflow: by columns, so that the loops are the interpreter's.
         """
-        is_new, added = self.seen.add, 0
-        buy_volume, buy_notional, buy_count = self.buy_volume, self.buy_notional, 0
-        sell_volume, sell_notional = self.sell_volume, self.sell_notional
-        first_ns, last_ns, high, low = self.first_ns, self.last_ns, self.high, self.low
-        for trade in trades:
-            if not is_new(trade.trade_id):
-                self.duplicates += 1
-                continue
-            added += 1
-            if trade.taker_buys:
-                buy_volume += trade.size
-                buy_notional += trade.notional
-                buy_count += 1
-            else:
-                sell_volume += trade.size
-                sell_notional += trade.notional
-            price = trade.price
-            if high is None or price > high:
-                high = price
-            if low is None or price < low:
-                low = price
-            time_ns = trade.time_ns
-            if time_ns >= last_ns and (
-                time_ns > last_ns or _is_after(trade.trade_id, self.last_id)
-            ):
-                last_ns, self.last_id, self.close = time_ns, trade.trade_id, price
-            if time_ns <= first_ns and (
-                time_ns < first_ns or _is_after(self.first_id, trade.trade_id)
-            ):
-                first_ns, self.first_id, self.open = time_ns, trade.trade_id, price
-        self.buy_volume, self.buy_notional = buy_volume, buy_notional
-        self.sell_volume, self.sell_notional = sell_volume, sell_notional
-        self.buy_count += buy_count
-        self.sell_count += added - buy_count
-        self.first_ns, self.last_ns, self.high, self.low = first_ns, last_ns, high, low
-        return added
+        ids = [trade.trade_id for trade in trades]
+        if not self.seen.extend(ids):
+            trades = [trade for trade in trades if self.seen.add(trade.trade_id)]
+            self.duplicates += len(ids) - len(trades)
+            if not trades:
+                return 0
+        buys = [trade for trade in trades if trade.taker_buys]
+        self.buy_volume = sum([trade.size for trade in buys], self.buy_volume)
+        self.buy_notional = sum([trade.notional for trade in buys], self.buy_notional)
+        self.buy_count += len(buys)
+        if len(buys) < len(trades):
+            sells = [trade for trade in trades if not trade.taker_buys]
+            self.sell_volume = sum([trade.size for trade in sells], self.sell_volume)
+            self.sell_notional = sum([trade.notional for trade in sells], self.sell_notional)
+            self.sell_count += len(sells)
+        self._add_prices(trades)
+        return len(trades)
+
+    def _add_prices(self, trades: list[Trade]) -> None:
+        prices = [trade.price for trade in trades]
+        high, low = max(prices), min(prices)
+        if self.high is None or high > self.high:
+            self.high = high
+        if self.low is None or low < self.low:
+            self.low = low
+        times_ns = [trade.time_ns for trade in trades]
+        self._open_with(trades, min(times_ns), times_ns)
+        self._close_with(trades, max(times_ns), times_ns)
+
+    def _open_with(self, trades: list[Trade], time_ns: int, times_ns: list[int]) -> None:
+        if time_ns > self.first_ns:
+            return
+        for index in _places(time_ns, times_ns):
+            trade = trades[index]
+            if time_ns < self.first_ns or _is_after(self.first_id, trade.trade_id):
+                self.first_ns, self.first_id, self.open = time_ns, trade.trade_id, trade.price
+
+    def _close_with(self, trades: list[Trade], time_ns: int, times_ns: list[int]) -> None:
+        if time_ns < self.last_ns:
+            return
+        for index in _places(time_ns, times_ns):
+            trade = trades[index]
+            if time_ns > self.last_ns or _is_after(trade.trade_id, self.last_id):
+                self.last_ns, self.last_id, self.close = time_ns, trade.trade_id, trade.price
 
     def state(self) -> MinuteState:
         """A copy to store, plain values only."""
         return (
             self.buy_volume, self.sell_volume, self.buy_notional, self.sell_notional,
             self.buy_count, self.sell_count, self.open, self.high, self.low, self.close,
-            self.first_ns, self.last_ns, self.first_id, self.last_id, self.late, self.duplicates, self.seen.state(),
+            self.first_ns, self.last_ns, self.first_id, self.last_id,
+            self.late, self.duplicates, self.seen.state(),
         )  # fmt: skip
 
     @classmethod
@@ -129,10 +141,16 @@ class Minute:
         (
             minute.buy_volume, minute.sell_volume, minute.buy_notional, minute.sell_notional,
             minute.buy_count, minute.sell_count, minute.open, minute.high, minute.low, minute.close,
-            minute.first_ns, minute.last_ns, minute.first_id, minute.last_id, minute.late, minute.duplicates, seen,
+            minute.first_ns, minute.last_ns, minute.first_id, minute.last_id,
+            minute.late, minute.duplicates, seen,
         ) = state  # fmt: skip
         minute.seen = SeenIds(seen)
         return minute
+
+
+def _places(time_ns: int, times_ns: list[int]) -> list[int]:
+    """Where a time stands in a list that holds it; all places, since a sweep has one time."""
+    return [index for index, each_ns in enumerate(times_ns) if each_ns == time_ns]
 
 
 def _is_after(one: TradeId, other: TradeId) -> bool:
@@ -140,19 +158,6 @@ def _is_after(one: TradeId, other: TradeId) -> bool:
     if type(one) is type(other):
         return one > other  # type: ignore[operator]
     return isinstance(one, str)
-
-
-def _by_minute(trades: list[Trade]) -> Iterator[tuple[int, list[Trade]]]:
-    """Runs of trades of the same minute; nearly always there is one."""
-    start = 0
-    while start < len(trades):
-        at = trades[start].time_ns // MINUTE_NS
-        start_ns, end_ns = at * MINUTE_NS, (at + 1) * MINUTE_NS
-        end = start + 1
-        while end < len(trades) and start_ns <= trades[end].time_ns < end_ns:
-            end += 1
-        yield at, trades[start:end] if end - start < len(trades) else trades
-        start = end
 
 
 class SymbolMinutes:
@@ -173,18 +178,19 @@ class SymbolMinutes:
         self.duplicates = 0
         """Trades seen before, since this object was made."""
         self._horizon_minutes = horizon_minutes
-        self._first_minute: int | None = None
+        self._last_minute: int | None = None
+        """The newest final minute with a trade that was in time."""
         self._final_before = 0
         self._minutes: dict[int, Minute] = {}
         self._changed: set[int] = set()
         if state is not None:
-            _, self._first_minute, self._final_before, minutes = state
+            _, self._last_minute, self._final_before, minutes = state
             self._minutes = {at: Minute.of_state(minute) for at, minute in minutes.items()}
 
     def fold(self, batch: TradeBatch) -> list[TakerVolume]:
         """Takes a batch in; the rows of the minutes that became final or were revised."""
         with decimal.localcontext(SUM):
-            self._add(batch.trades)
+            self._add(batch.runs)
             finished = self._finish(batch.final_before, batch.active)
             finished |= self._add_late(batch.late)
         rows = [self._row(minute) for minute in sorted(finished)]
@@ -206,22 +212,21 @@ class SymbolMinutes:
     def state(self) -> SymbolState:
         """A copy to store, plain values only."""
         minutes = {at: minute.state() for at, minute in self._minutes.items()}
-        return STATE_VERSION, self._first_minute, self._final_before, minutes
+        return STATE_VERSION, self._last_minute, self._final_before, minutes
 
-    def _add(self, trades: list[Trade]) -> None:
-        for at, run in _by_minute(trades):
+    def _add(self, runs: list[tuple[int, list[Trade]]]) -> None:
+        for at, trades in runs:
             self._changed.add(at)
-            if self._first_minute is None or at < self._first_minute:
-                self._first_minute = at
-            self.duplicates += len(run) - self._minute(at).add(run)
+            self.duplicates += len(trades) - self._minute(at).add(trades)
 
     def _add_late(self, trades: list[Trade]) -> set[int]:
         touched = set()
-        for at, run in _by_minute(trades):
+        for trade in trades:
+            at = trade.time_ns // MINUTE_NS
             minute = self._minute(at)
-            added = minute.add(run)
+            added = minute.add([trade])
             minute.late += added
-            self.duplicates += len(run) - added
+            self.duplicates += 1 - added
             touched.add(at)
         return touched
 
@@ -236,11 +241,14 @@ class SymbolMinutes:
         if final_before <= self._final_before:
             return set()
         finished = {at for at in self._minutes if self._final_before <= at < final_before}
-        for at in active:
-            if self._first_minute is not None and self._first_minute < at < final_before:
+        last = self._last_minute
+        for at in sorted(finished.union(active)):
+            if at in finished:
+                last = at
+            elif last is not None and at - last <= QUIET_MINUTES:
                 self._minute(at)
                 finished.add(at)
-        self._final_before = final_before
+        self._last_minute, self._final_before = last, final_before
         return finished
 
     def _forget(self, final_before: int) -> None:

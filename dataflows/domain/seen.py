@@ -38,6 +38,21 @@ class SeenIds:
             return True
         return self._insert(trade_id)
 
+    def extend(self, trade_ids: list[TradeId]) -> bool:
+        """Notes ids if they are new for sure, since they count up one by one: whether they are."""
+        first, lasts = trade_ids[0], self._lasts
+        if isinstance(first, str) or (lasts and first <= lasts[-1]):
+            return False
+        after = first + len(trade_ids)
+        if trade_ids != list(range(first, after)):
+            return False
+        if lasts and first == lasts[-1] + 1:
+            lasts[-1] = after - 1
+        else:
+            self._firsts.append(first)
+            lasts.append(after - 1)
+        return True
+
     def state(self) -> SeenState:
         """A copy to store; the constructor takes it back."""
         return list(self._firsts), list(self._lasts), list(self._texts or ())

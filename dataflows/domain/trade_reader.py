@@ -73,7 +73,6 @@ class TradeReader:
         for exchange, frames in batch.frames.items():
             for message, problem in self._clock(exchange).take(frames, now_ns):
                 batch.refuse(message, problem)
-            self.counts["trades"] += sum(len(trades) for _, trades in frames)
         return [*self._collect(), *self._frames.dead_letters(batch)]
 
     def idle(self, silent_ns: int) -> list[Item]:
@@ -105,7 +104,10 @@ class TradeReader:
         return clock
 
     def _collect(self) -> list[Item]:
-        return [(batch.key, batch) for clock in self._clocks.values() for batch in clock.collect()]
+        batches = [batch for clock in self._clocks.values() for batch in clock.collect()]
+        self.counts["trades"] += sum([len(trades) for b in batches for _, trades in b.runs])
+        self.counts["late"] += sum([len(batch.late) for batch in batches])
+        return [(batch.key, batch) for batch in batches]
 
 
 def _decode_trades(decoder: ExchangeDecoder) -> Decode[Trade]:

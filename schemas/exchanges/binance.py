@@ -27,7 +27,7 @@ from schemas.exchanges._common import (
     messages,
 )
 from schemas.feeds import Feed, TradeIds
-from schemas.numbers import exact_product
+from schemas.numbers import LARGEST, PRODUCT, SMALLEST, exact_product
 from schemas.records import BookUpdate, Kind, Level, Product, TickerUpdate, Trade
 from schemas.times import EARLIEST_NS, LATEST_NS, NS_PER_MS, ns_of_ms_or_us
 
@@ -208,8 +208,28 @@ def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:
             trade: _AnyTrade = _wrapped_trade[feed.trade_ids].decode(frame).data
         else:
             trade = _raw_trade[feed.trade_ids].decode(frame)
+        price, size, time_ns = trade.price, trade.size, trade.time * NS_PER_MS
+        if (  # the frame of a busy feed, in one expression: it is most of what a dataflow decodes
+            trade.execution == _MARKET
+            and trade.symbol
+            and feed.product != "inverse"
+            and EARLIEST_NS <= time_ns < LATEST_NS
+            and SMALLEST <= price <= LARGEST
+            and SMALLEST <= size <= LARGEST
+        ):
+            return [
+                Trade(
+                    _symbol(trade.symbol, feed.product),
+                    trade.trade_id,
+                    time_ns,
+                    not trade.buyer_is_maker,
+                    price,
+                    size,
+                    PRODUCT.multiply(price, size),
+                )
+            ]
         return [_trade(trade, feed)] if trade.execution == _MARKET else []
-    except FAILURES:
+    except (*FAILURES, ArithmeticError):
         pass  # another message, or a broken one: the way below finds out which
     with decoding("binance"):
         found = (_trade_of(message, feed) for message in _messages(frame))

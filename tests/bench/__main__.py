@@ -1,0 +1,77 @@
+"""`make bench`: every dataflow beside a hand-written loop on the same topic, as a table."""
+
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from statistics import median
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from connectors.environment import checkout
+from connectors.services.stack import Stack, state_folder
+from tests.bench.ground import Ground, measure, prepare
+
+BENCHMARKS = {"taker_volume": (1_000_000, (200, 1_000))}
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--count", type=int, help="Records a run, instead of each benchmark's own.")
+@click.option("--rounds", default=3, show_default=True, help="Runs of each; medians are shown.")
+def main(names: tuple[str, ...], count: int | None, rounds: int) -> None:
+    """Measures the named benchmarks, or all."""
+    console = Console()
+    stack = Stack(state_folder(checkout()) / "bench", environment={})
+    table = Table("benchmark", "symbols", "dataflow /s", "loop /s", "ratio", "memory MB")
+    try:
+        services = stack.start(["kafka", "postgres"]).variables()
+        for name in names or BENCHMARKS:
+            own_count, sizes = BENCHMARKS[name]
+            for symbols in sizes:
+                _measure(console, table, services, name, count or own_count, symbols, rounds)
+    finally:
+        stack.stop()
+    console.print(table)
+
+
+def _measure(
+    console: Console,
+    table: Table,
+    services: dict[str, str],
+    name: str,
+    count: int,
+    symbols: int,
+    rounds: int,
+) -> None:
+    benchmark = import_module(f"tests.bench.{name}")
+    flow_rates, loop_rates, memories = [], [], []
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            variables = prepare(Path(folder), services)
+            ground = Ground(variables)
+            ground.fill(benchmark.raw_topic(ground), benchmark.records(count, symbols))
+            loop_seconds, _ = measure([name, "loop", str(count)], variables)
+            flow_seconds, memory_mb = measure([name, "flow", str(count)], variables)
+            benchmark.check(ground, count)
+        flow_rates.append(count / flow_seconds)
+        loop_rates.append(count / loop_seconds)
+        memories.append(memory_mb)
+        console.print(
+            f"{name}, {symbols} symbols, round {number + 1}: dataflow {flow_rates[-1]:,.0f} "
+            f"{benchmark.UNIT}/s, loop {loop_rates[-1]:,.0f}/s"
+        )
+    ratio = median(ours / theirs for ours, theirs in zip(flow_rates, loop_rates, strict=True))
+    table.add_row(
+        name,
+        f"{symbols:,}",
+        f"{median(flow_rates):,.0f}",
+        f"{median(loop_rates):,.0f}",
+        f"{ratio:.2f}",
+        f"{median(memories):,.0f}",
+    )
+
+
+if __name__ == "__main__":
+    main()
