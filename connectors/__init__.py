@@ -1,1 +1,1 @@
-"""Everything that talks to the outside: Kafka, PostgreSQL, S3, the local services, the command line."""
+"""Everything that talks to the outside: Kafka, PostgreSQL, S3, local services, commands."""

@@ -1,1 +1,1 @@
-"""What market data looks like: records, wire formats, settings and SQL. Bytes in, records out, no I/O."""
+"""What market data looks like: records, wire formats, settings, SQL. Pure: no I/O."""

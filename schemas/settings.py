@@ -206,7 +206,8 @@ def _problems(settings: Settings) -> Iterator[str]:
             yield f"unknown region `{exchange.region}`, expected one of {known} - {at}.region`"
         for symbol, size in exchange.contract_sizes.items():
             if not (size.is_finite() and size > 0):
-                yield f"contract size {size}, expected a positive number - {at}.contract_sizes.{symbol}`"
+                where = f"{at}.contract_sizes.{symbol}`"
+                yield f"contract size {size}, expected a positive number - {where}"
     for name, region in settings.regions.items():
         yield from _partition_problems(settings, name, region)
     yield from _duplicate_topics(settings)

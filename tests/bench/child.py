@@ -35,10 +35,12 @@ def _run_flow(name: str) -> float:
     subprocess.run([sys.executable, "-m", "bytewax.recovery", str(store), "1"], check=True)
     flow = runtime.launch(import_module(f"dataflows.{name}").build)
     started = time.perf_counter()
-    cli_main(
+    cli_main(  # type: ignore[no-untyped-call]
         flow,
         epoch_interval=timedelta(seconds=10),
-        recovery_config=RecoveryConfig(str(store), backup_interval=timedelta(0)),
+        recovery_config=RecoveryConfig(  # type: ignore[no-untyped-call]
+            str(store), backup_interval=timedelta(0)
+        ),
     )
     return started
 
