@@ -11,6 +11,7 @@ from schemas.errors import MarketflowError
 
 # Imported only when run, so that `--help` and tab completion do not wait for Kafka clients.
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "run": ("connectors.demonstration:run", "Run everything here, with recorded data."),
     "up": ("connectors.services.commands:up", "Start Kafka, PostgreSQL and MinIO."),
     "down": ("connectors.services.commands:down", "Stop what `up` started."),
     "env": ("connectors.services.commands:env", "Print the services as shell variables."),

@@ -87,6 +87,8 @@ def _tables(dsn: str, settings: Settings) -> Iterator[str]:
 def _ensure_exchanges(connection: Connection, settings: Settings) -> int:
     """Ids are places in `EXCHANGES`: the same in every database, whatever the settings name."""
     with connection.transaction():
+        # Two first starts at once would both insert, and one of them stumble over `code`.
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('ensure_exchanges'))")
         return sum(
             connection.execute(
                 _UPSERT_EXCHANGE,
