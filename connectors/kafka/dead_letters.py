@@ -21,6 +21,8 @@ HEADER_BYTES: Final = 1_024
 
 _PREFIX: Final = "dlq."
 _QUOTED_OR_NUMBER: Final = re.compile(r"'[^']*'|\"[^\"]*\"|[+-]?\d[\d.,:eE+-]*")
+# Those of trades out of time: what follows names one trade, and no two are alike.
+_NAMED_REASON: Final = re.compile(r"(late|future): ")
 _RANGES: Final = re.compile(r"[0-9]{1,18}-[0-9]{1,18}(?:,[0-9]{1,18}-[0-9]{1,18})*")
 _REASON_LENGTH: Final = 100
 
@@ -94,6 +96,9 @@ def original_of(letter: DeadLetter) -> OutRecord:
 
 def reason_of(letter: DeadLetter) -> str:
     """The error without its particulars, so that errors of one kind count as one."""
+    named = _NAMED_REASON.match(letter.error)
+    if named is not None:
+        return named[1]
     return _QUOTED_OR_NUMBER.sub("…", letter.error)[:_REASON_LENGTH]
 
 

@@ -34,6 +34,8 @@ METADATA_TIMEOUT_SECONDS: Final = 15.0
 # cost of a silent one, 50 empty reads a second.
 EMPTY_READ_PAUSE: Final = timedelta(milliseconds=20)
 LAG_INTERVAL_NS: Final = 1_000_000_000
+# Offsets in the group are for lag tools: no reason to hold up the end of a process for long.
+EXIT_COMMIT_SECONDS: Final = 4.0
 SNAPSHOT_VERSION: Final = 1
 WHOLE: Final = Shard(0, 1)
 
@@ -49,11 +51,11 @@ class Reader(Protocol[X]):
         """What it has counted since this was last cleared."""
         ...
 
-    def read(self, messages: Sequence[Message], now_ns: int) -> list[X]:
+    def read(self, messages: Sequence[Message], now_ns: int, /) -> list[X]:
         """The items of a batch, in the order of the log."""
         ...
 
-    def idle(self, silent_ns: int) -> list[X]:
+    def idle(self, silent_ns: int, /) -> list[X]:
         """The items that a silence makes, once everything in the log was read."""
         ...
 
@@ -77,6 +79,9 @@ class StopFlag:
 
 
 STOP: Final = StopFlag()
+
+_AT_EXIT: Final[list[tuple[Consumer, TopicPartition]]] = []
+"""What :func:`_commit_at_exit` will commit, and close."""
 
 
 class KafkaSource(FixedPartitionedSource[X, Snapshot]):
@@ -157,6 +162,7 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
+            "enable.partition.eof": True,
             "error_cb": _report_error,
         }
 
@@ -205,7 +211,7 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
             return self._idle()
         self._last_read_ns = time.monotonic_ns()
         items = self._reader.read(messages, clock.now_ns())
-        self._offset = _offset_of(messages[-1]) + 1
+        self._offset = max(self._offset, _offset_of(messages[-1]) + 1)
         self._count(messages)
         return items
 
@@ -223,26 +229,36 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         # The engine closes a partition before the last epoch is durable. Only a process that
         # ends well has made it so: then, and not earlier, the offset may be shown to lag tools.
         if self._commit_offset is not None and self._commit_offset != self._committed:
-            atexit.register(_commit_at_exit, self._consumer, self._position(self._commit_offset))
+            if not _AT_EXIT:
+                atexit.register(_commit_at_exit)
+            _AT_EXIT.append((self._consumer, self._position(self._commit_offset)))
         else:
             self._consumer.close()
 
     def _consume(self) -> list[Message]:
         """The next records, none where the log has no more; errors are reported and left out."""
-        wanted = self._batch_messages
-        if self._end_offset is not None:
-            wanted = min(wanted, self._end_offset - self._offset)
-        messages = self._consumer.consume(wanted, 0)
+        messages = self._consumer.consume(self._batch_messages, 0)
         if any(map(Message.error, messages)):
             for message in messages:
-                self._handle(message.error())
+                self._handle(message.error(), message)
             messages = [message for message in messages if message.error() is None]
+        if (
+            self._end_offset is not None
+            and messages
+            and _offset_of(messages[-1]) >= self._end_offset
+        ):
+            messages = [m for m in messages if _offset_of(m) < self._end_offset]
+            self._offset = self._end_offset
         return messages
 
-    def _handle(self, error: KafkaError | None) -> None:
+    def _handle(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             return
-        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            # The end of the log may be past the last record: a transaction's marker has an
+            # offset, and what was compacted away had one.
+            self._offset = max(self._offset, message.offset() or 0)
+        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
             low, high = self._watermarks()
             self._offset = self._checked_start(self._offset, low, high)
             self._consumer.assign([self._position(self._offset)])
@@ -268,7 +284,6 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
                 "reading it from its start at %d",
                 self._topic, self._partition, resume_offset, high, low,
             )  # fmt: skip
-            metrics.LOST_OFFSETS.labels(*self._labels).inc(0)
         return low
 
     def _watermarks(self) -> tuple[int, int]:
@@ -342,15 +357,29 @@ def _partitions(client: Consumer, topic: str) -> list[int]:
     return sorted(found.partitions)
 
 
-def _commit_at_exit(consumer: Consumer, position: TopicPartition) -> None:
-    if not hasattr(sys, "last_value"):  # set by the interpreter where an exception ended it
-        try:
-            consumer.commit(offsets=[position], asynchronous=False)
-        except KafkaException as error:
-            log.warning(
-                "%s/%s: offset not committed: %s", position.topic, position.partition, error
-            )
-    consumer.close()
+def _commit_at_exit() -> None:
+    """Shows the groups the last offsets of a process that ends well; the broker may be gone."""
+    deadline = time.monotonic() + EXIT_COMMIT_SECONDS
+    ended_well = not hasattr(sys, "last_value")  # set where an exception ends the interpreter
+    if ended_well:
+        for consumer, position in _AT_EXIT:
+            consumer.unassign()
+            consumer.commit(offsets=[position], asynchronous=True)
+    for consumer, position in _AT_EXIT:
+        while ended_well and time.monotonic() < deadline:
+            if _committed(consumer, position) == position.offset:
+                break
+            time.sleep(EMPTY_READ_PAUSE.total_seconds())
+        consumer.close()
+
+
+def _committed(consumer: Consumer, position: TopicPartition) -> int | None:
+    try:
+        (found,) = consumer.committed([position], timeout=EXIT_COMMIT_SECONDS / 2)
+    except KafkaException as error:
+        log.warning("%s/%s: offset not shown: %s", position.topic, position.partition, error)
+        return None
+    return found.offset
 
 
 def _report_error(error: KafkaError) -> None:
