@@ -1,0 +1,49 @@
+"""Exact arithmetic, its bounds, and the one rounding."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.errors import DecodeError
+from schemas.numbers import exact_product, plain, quotient
+
+
+def test_a_product_keeps_every_digit() -> None:
+    assert exact_product(Decimal("66609.22000000"), Decimal("0.00160000")) == Decimal("106.574752")
+
+
+@pytest.mark.parametrize("bad", ["0", "-1", "NaN", "sNaN", "Infinity", "1e400", "1e-400"])
+def test_what_no_market_has_is_refused_with_its_value(bad: str) -> None:
+    with pytest.raises(DecodeError, match="expected two positive numbers"):
+        exact_product(Decimal(bad), Decimal(1))
+    with pytest.raises(DecodeError, match="expected two positive numbers"):
+        exact_product(Decimal(1), Decimal(bad))
+
+
+def test_more_digits_than_a_market_has_are_refused() -> None:
+    with pytest.raises(DecodeError, match="at most 64 digits"):
+        exact_product(Decimal("1." + "1" * 70), Decimal(1))
+
+
+@pytest.mark.parametrize(
+    ("dividend", "divisor", "expected"),
+    [
+        ("100", "60000.5", "0.001666652778"),
+        ("1", "3", "0.333333333333"),
+        ("2", "3", "0.666666666667"),
+        ("0.0000000000005", "1", "0.000000000000"),  # half goes to the even neighbour: down here
+        ("0.0000000000015", "1", "0.000000000002"),  # and up here
+    ],
+)
+def test_a_quotient_is_rounded_half_even_to_12_decimals(
+    dividend: str, divisor: str, expected: str
+) -> None:
+    assert plain(quotient(Decimal(dividend), Decimal(divisor))) == expected
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30))
+def test_plain_text_has_no_exponent_and_loses_nothing(number: Decimal) -> None:
+    assert "E" not in plain(number)
+    assert Decimal(plain(number)) == number
