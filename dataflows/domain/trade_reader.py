@@ -18,6 +18,9 @@ from schemas.times import NS_PER_MS
 
 STATE_VERSION: Final = 1
 
+# Records are decoded and sorted a few at a time, while they are in the processor's cache.
+CHUNK: Final = 1_000
+
 Item: TypeAlias = tuple[str, TradeBatch] | tuple[str, DeadLetter]
 """Trades by `<exchange>:<symbol>`, and dead letters by `<topic>/<partition>`."""
 ReaderState: TypeAlias = tuple[int, dict[str, ClockState]]
@@ -69,11 +72,14 @@ class TradeReader:
             messages: In the order of the log.
             now_ns: The wall clock, against trades stamped in the future.
         """
-        batch = self._frames.read(messages)
-        for exchange, frames in batch.frames.items():
-            for message, problem in self._clock(exchange).take(frames, now_ns):
-                batch.refuse(message, problem)
-        return [*self._collect(), *self._frames.dead_letters(batch)]
+        letters: list[Item] = []
+        for start in range(0, len(messages), CHUNK):
+            batch = self._frames.read(messages[start : start + CHUNK])
+            for exchange, frames in batch.frames.items():
+                for message, problem in self._clock(exchange).take(frames, now_ns):
+                    batch.refuse(message, problem)
+            letters += self._frames.dead_letters(batch)
+        return [*self._collect(), *letters]
 
     def idle(self, silent_ns: int) -> list[Item]:
         """Moves event time on by the wall clock while a caught-up partition is silent.
