@@ -15,7 +15,7 @@ from prometheus_client import start_http_server
 
 from connectors.environment import Environment, load_settings
 from connectors.kafka.source import STOP
-from schemas.errors import MarketflowError
+from schemas.errors import MarketflowError, SettingsError
 from schemas.settings import Settings
 
 # Records are made by the hundred thousand and none of them is part of a cycle: the collector
@@ -36,10 +36,10 @@ def launch(build: Callable[[Environment, Settings], Dataflow]) -> Dataflow:
     try:
         environment = Environment.read()
         flow = build(environment, load_settings(environment))
+        _serve_metrics()
     except MarketflowError as error:
         sys.exit(f"marketflow: {error}")
     _drain_on_signals()
-    _serve_metrics()
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
@@ -64,5 +64,9 @@ def _drain(number: int, frame: FrameType | None) -> None:
 
 def _serve_metrics() -> None:
     port = os.environ.get("METRICS_PORT")
-    if port:
+    if not port:
+        return
+    try:
         start_http_server(int(port))
+    except (ValueError, OverflowError, OSError) as error:
+        raise SettingsError(f"METRICS_PORT is {port!r}: {error}; expected a free port") from error
