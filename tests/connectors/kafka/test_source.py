@@ -4,6 +4,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from connectors import metrics
 from connectors.environment import Shard
 from connectors.kafka.source import KafkaPartition, KafkaSource
+from connectors.services.stack import Stack
 from schemas.errors import SettingsError, UnavailableError
 from schemas.raw import RawMessage
 from schemas.settings import KafkaSettings
@@ -39,6 +41,16 @@ class Values:
 
     def state(self) -> int:
         return self.seen
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[Stack]:
+    """A broker that only this test uses, since it will be stopped."""
+    stack = Stack(tmp_path / "stack", environment={})
+    try:
+        yield stack
+    finally:
+        stack.stop()
 
 
 @pytest.fixture
@@ -200,3 +212,23 @@ def test_an_unreachable_broker_is_an_error_in_bounded_time(
         source("127.0.0.1:1", "any").list_parts()
 
     assert time.monotonic() - began < DEADLINE_SECONDS
+
+
+def test_a_restart_of_the_broker_is_read_over(own_broker: Stack) -> None:
+    servers = own_broker.start(["kafka"]).kafka_bootstrap_servers
+    assert servers is not None
+    topic = "restarted"
+    admin = AdminClient({"bootstrap.servers": servers})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    produce(servers, topic, numbered(20))
+    partition = part(servers, topic)
+    assert read(partition, 20) == numbered(20)
+
+    own_broker.stop()
+    for _ in range(20):  # an outage is no data, and no error
+        assert partition.next_batch() == []
+    own_broker.start(["kafka"])
+    produce(servers, topic, numbered(20, 20))
+
+    assert read(partition, 20) == numbered(20, 20)
+    assert partition.snapshot()[1] == 40
