@@ -33,6 +33,7 @@ METADATA_TIMEOUT_SECONDS: Final = 15.0
 # How long a partition without news sleeps: it bounds both the latency of a quiet market and the
 # cost of a silent one, 50 empty reads a second.
 EMPTY_READ_PAUSE: Final = timedelta(milliseconds=20)
+RETRY_PAUSE_SECONDS: Final = 0.2
 LAG_INTERVAL_NS: Final = 1_000_000_000
 # Offsets in the group are for lag tools: no reason to hold up the end of a process for long.
 EXIT_COMMIT_SECONDS: Final = 4.0
@@ -287,14 +288,21 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         return low
 
     def _watermarks(self) -> tuple[int, int]:
+        """The oldest offset and the next one; a partition that was just made has no leader yet."""
         where = TopicPartition(self._topic, self._partition)
-        try:
-            offsets = self._consumer.get_watermark_offsets(where, METADATA_TIMEOUT_SECONDS)
-        except KafkaException as error:
-            raise UnavailableError(f"{self._topic}/{self._partition}: {error}") from error
-        if offsets is None:
-            raise UnavailableError(f"{self._topic}/{self._partition}: no answer about its offsets")
-        return offsets
+        deadline = time.monotonic() + METADATA_TIMEOUT_SECONDS
+        while True:
+            try:
+                offsets = self._consumer.get_watermark_offsets(where, METADATA_TIMEOUT_SECONDS)
+            except KafkaException as error:
+                if time.monotonic() >= deadline:
+                    message = f"{self._topic}/{self._partition}: {error}"
+                    raise UnavailableError(message) from error
+                time.sleep(RETRY_PAUSE_SECONDS)
+                continue
+            if offsets is None:
+                raise UnavailableError(f"{self._topic}/{self._partition}: no answer in time")
+            return offsets
 
     def _idle(self) -> list[X]:
         lag = self._lag()
