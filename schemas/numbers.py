@@ -5,6 +5,7 @@ Where a division is needed (contracts into base units), it is rounded half-even 
 """
 
 import decimal
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -50,6 +51,24 @@ def exact_product(price: Decimal, size: Decimal) -> Decimal:
         f"price {price!s:.80} and size {size!s:.80}: expected two positive numbers "
         f"between {SMALLEST} and {LARGEST} whose product has at most {PRODUCT.prec} digits"
     )
+
+
+def exact_products(prices: Sequence[Decimal], sizes: Sequence[Decimal]) -> list[Decimal]:
+    """:func:`exact_product` of each pair, for one or more, several times as fast.
+
+    Raises:
+        DecodeError: Some pair has none; `exact_product` says which.
+    """
+    try:
+        if _are_within_bounds(prices) and _are_within_bounds(sizes):
+            return list(map(_multiply, prices, sizes))
+    except decimal.DecimalException:
+        pass
+    raise DecodeError(f"expected {len(prices)} pairs of numbers that a market could have")
+
+
+def _are_within_bounds(numbers: Sequence[Decimal]) -> bool:
+    return min(numbers) >= SMALLEST and max(numbers) <= LARGEST
 
 
 def quotient(dividend: Decimal, divisor: Decimal) -> Decimal:

@@ -112,16 +112,14 @@ class Minute:
     def _open_with(self, trades: list[Trade], time_ns: int, times_ns: list[int]) -> None:
         if time_ns > self.first_ns:
             return
-        for index in _places(time_ns, times_ns):
-            trade = trades[index]
+        for trade in _of_time(time_ns, trades, times_ns):
             if time_ns < self.first_ns or _is_after(self.first_id, trade.trade_id):
                 self.first_ns, self.first_id, self.open = time_ns, trade.trade_id, trade.price
 
     def _close_with(self, trades: list[Trade], time_ns: int, times_ns: list[int]) -> None:
         if time_ns < self.last_ns:
             return
-        for index in _places(time_ns, times_ns):
-            trade = trades[index]
+        for trade in _of_time(time_ns, trades, times_ns):
             if time_ns > self.last_ns or _is_after(trade.trade_id, self.last_id):
                 self.last_ns, self.last_id, self.close = time_ns, trade.trade_id, trade.price
 
@@ -148,9 +146,11 @@ class Minute:
         return minute
 
 
-def _places(time_ns: int, times_ns: list[int]) -> list[int]:
-    """Where a time stands in a list that holds it; all places, since a sweep has one time."""
-    return [index for index, each_ns in enumerate(times_ns) if each_ns == time_ns]
+def _of_time(time_ns: int, trades: list[Trade], times_ns: list[int]) -> list[Trade]:
+    """The trades of a time; more than one, since a sweep has one time."""
+    if times_ns.count(time_ns) == 1:
+        return [trades[times_ns.index(time_ns)]]
+    return [trade for trade in trades if trade.time_ns == time_ns]
 
 
 def _is_after(one: TradeId, other: TradeId) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from dataflows.domain.exchange_clock import ClockState, ExchangeClock, Limits
-from dataflows.domain.frames import Decode, FrameReader
+from dataflows.domain.frames import Batch, Decode, DecodeRun, FrameReader, Run
 from dataflows.domain.minutes import MINUTE_NS, TradeBatch
 from schemas.exchanges import ExchangeDecoder
 from schemas.raw import RawMessage
@@ -53,7 +53,7 @@ class TradeReader:
         )
         self._idle_close_ns = times.idle_close_ms * NS_PER_MS
         self._frames: FrameReader[Trade] = FrameReader(
-            settings, region, topic, partition, _decode_trades
+            settings, region, topic, partition, _decode_trades, _decode_trade_run
         )
         self._clocks = {
             exchange: ExchangeClock(exchange, self._limits, clock)
@@ -75,6 +75,8 @@ class TradeReader:
         letters: list[Item] = []
         for start in range(0, len(messages), CHUNK):
             batch = self._frames.read(messages[start : start + CHUNK])
+            if batch.run is not None:
+                self._take_run(batch, batch.run, now_ns)
             for exchange, frames in batch.frames.items():
                 for message, problem in self._clock(exchange).take(frames, now_ns):
                     batch.refuse(message, problem)
@@ -103,6 +105,15 @@ class TradeReader:
         """A copy to store, plain values only."""
         return STATE_VERSION, {name: clock.state() for name, clock in self._clocks.items()}
 
+    def _take_run(self, batch: Batch[Trade], run: Run[Trade], now_ns: int) -> None:
+        clock = self._clock(run.exchange)
+        if clock.take_all(run.records, now_ns):
+            return
+        for message, problem in clock.take(
+            zip(run.messages, zip(run.records), strict=True), now_ns
+        ):
+            batch.refuse(message, problem)
+
     def _clock(self, exchange: str) -> ExchangeClock:
         clock = self._clocks.get(exchange)
         if clock is None:
@@ -118,3 +129,7 @@ class TradeReader:
 
 def _decode_trades(decoder: ExchangeDecoder) -> Decode[Trade]:
     return decoder.decode_trades
+
+
+def _decode_trade_run(decoder: ExchangeDecoder) -> DecodeRun[Trade] | None:
+    return getattr(decoder, "decode_trade_run", None)

@@ -5,12 +5,12 @@ what fails there goes a second, slower way inside :func:`decoding`, which finds 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal, DecimalException
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ from schemas.errors import DecodeError
 from schemas.numbers import PRODUCT, SUM, exact_product
 from schemas.records import Kind, Level, TradeId
 from schemas.symbols import CACHED, spot
+
+R = TypeVar("R")
 
 FAILURES: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, DecodeError)
 """All that decoding a frame may raise, whatever its bytes are."""
@@ -65,6 +67,22 @@ def _shortened(message: str) -> str:
     if len(message) <= room:
         return message
     return f"{message[: room // 2]} … {message[-room // 2 :]}"
+
+
+def decode_together(decoder: msgspec.json.Decoder[list[R]], frames: Sequence[bytes]) -> list[R]:
+    """The rows of frames of one kind, one a frame, decoded as one array.
+
+    The line break keeps frames apart where one of them was cut off inside a string: JSON has no
+    line breaks in strings.
+
+    Raises:
+        msgspec.MsgspecError: A frame is something else.
+        DecodeError: The frames are not one row each.
+    """
+    rows = decoder.decode(b"[" + b",\n".join(frames) + b"]")
+    if len(rows) != len(frames):
+        raise DecodeError(f"{len(frames)} frames: expected one row each, got {len(rows)} rows")
+    return rows
 
 
 def messages(frame: bytes) -> list[bytes]:

@@ -6,10 +6,10 @@ arrays of rows or one book. Keys that differ only by case (`e` and `E`) mean dif
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, field
@@ -20,6 +20,7 @@ from schemas.exchanges._asia import contract_amounts, contract_size
 from schemas.exchanges._common import (
     FAILURES,
     changed_levels,
+    decode_together,
     decoding,
     figure,
     fraction,
@@ -27,7 +28,7 @@ from schemas.exchanges._common import (
     messages,
 )
 from schemas.feeds import Feed, TradeIds
-from schemas.numbers import LARGEST, PRODUCT, SMALLEST, exact_product
+from schemas.numbers import LARGEST, PRODUCT, SMALLEST, exact_product, exact_products
 from schemas.records import BookUpdate, Kind, Level, Product, TickerUpdate, Trade
 from schemas.times import EARLIEST_NS, LATEST_NS, NS_PER_MS, ns_of_ms_or_us
 
@@ -72,6 +73,10 @@ class _TradeEvent(msgspec.Struct, gc=False):
     execution: str = field(name="X", default=_MARKET)
 
 
+class _MarketTradeEvent(_TradeEvent, gc=False):
+    execution: Literal["MARKET"] = field(name="X", default=_MARKET)
+
+
 class _AggTradeEvent(msgspec.Struct, gc=False):
     event: Literal["aggTrade"] = field(name="e")
     symbol: str = field(name="s")
@@ -81,6 +86,10 @@ class _AggTradeEvent(msgspec.Struct, gc=False):
     time: int = field(name="T")
     buyer_is_maker: bool = field(name="m")
     execution: str = field(name="X", default=_MARKET)
+
+
+class _MarketAggTradeEvent(_AggTradeEvent, gc=False):
+    execution: Literal["MARKET"] = field(name="X", default=_MARKET)
 
 
 class _RestTrade(msgspec.Struct, gc=False):
@@ -99,6 +108,14 @@ class _WrappedTrade(msgspec.Struct, gc=False):
 
 class _WrappedAggTrade(msgspec.Struct, gc=False):
     data: _AggTradeEvent
+
+
+class _WrappedMarketTrade(msgspec.Struct, gc=False):
+    data: _MarketTradeEvent
+
+
+class _WrappedMarketAggTrade(msgspec.Struct, gc=False):
+    data: _MarketAggTradeEvent
 
 
 class _Ticker(msgspec.Struct, gc=False):
@@ -173,6 +190,14 @@ _wrapped_trade: Final[dict[TradeIds, msgspec.json.Decoder[_WrappedTrade | _Wrapp
     "trade": msgspec.json.Decoder(_WrappedTrade),
     "aggTrade": msgspec.json.Decoder(_WrappedAggTrade),
 }
+_raw_trades: Final[dict[TradeIds, msgspec.json.Decoder[list[Any]]]] = {
+    "trade": msgspec.json.Decoder(list[_MarketTradeEvent]),
+    "aggTrade": msgspec.json.Decoder(list[_MarketAggTradeEvent]),
+}
+_wrapped_trades: Final[dict[TradeIds, msgspec.json.Decoder[list[Any]]]] = {
+    "trade": msgspec.json.Decoder(list[_WrappedMarketTrade]),
+    "aggTrade": msgspec.json.Decoder(list[_WrappedMarketAggTrade]),
+}
 _rest_trade: Final = msgspec.json.Decoder(_RestTrade)
 _ticker: Final = msgspec.json.Decoder(_Ticker)
 _depth_event: Final = msgspec.json.Decoder(_DepthEvent)
@@ -234,6 +259,37 @@ def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:
     with decoding("binance"):
         found = (_trade_of(message, feed) for message in _messages(frame))
         return [_trade(row, feed) for row in found if row is not None and row.execution == _MARKET]
+
+
+def decode_trade_run(frames: Sequence[bytes], feed: Feed) -> list[Trade] | None:
+    """The trades of frames that are one event each, at once; `None` where any is not."""
+    if feed.product == "inverse":
+        return None
+    try:
+        if frames[0].startswith(_WRAPPER):
+            wrapped = decode_together(_wrapped_trades[feed.trade_ids], frames)
+            rows = [row.data for row in wrapped]
+        else:
+            rows = decode_together(_raw_trades[feed.trade_ids], frames)
+        times_ns = [row.time * NS_PER_MS for row in rows]
+        if min(times_ns) < EARLIEST_NS or max(times_ns) >= LATEST_NS:
+            return None
+        symbol_of = _symbols[feed.product]
+        prices, sizes = [row.price for row in rows], [row.size for row in rows]
+        return list(
+            map(
+                Trade,
+                [symbol_of[row.symbol] for row in rows],
+                [row.trade_id for row in rows],
+                times_ns,
+                [not row.buyer_is_maker for row in rows],
+                prices,
+                sizes,
+                exact_products(prices, sizes),
+            )
+        )
+    except FAILURES:
+        return None
 
 
 def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
@@ -380,6 +436,22 @@ def _split(pair: str) -> tuple[str, str]:
         if len(pair) > length and pair[-length:] in _QUOTES:
             return pair[:-length], pair[-length:]
     raise _unknown_symbol(pair, "pair that ends in a known quote currency")
+
+
+class _Symbols(dict[str, str]):
+    """Canonical symbols of one product by native ones: for runs, where a call is too slow."""
+
+    def __init__(self, product: Product) -> None:
+        self._product: Product = product
+
+    def __missing__(self, native: str) -> str:
+        if len(self) >= symbols.CACHED:
+            self.clear()
+        symbol = self[native] = _symbol(native, self._product)
+        return symbol
+
+
+_symbols: Final = {product: _Symbols(product) for product in get_args(Product)}
 
 
 def _unknown_symbol(native: str, expected: str) -> DecodeError:

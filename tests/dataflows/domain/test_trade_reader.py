@@ -272,8 +272,10 @@ def logs(draw: st.DrawFn) -> list[Print]:
     clock_ms = {"binance": START_MS, "bitmex": START_MS + 3_000}
     known: dict[tuple[str, str, int], Print] = {}
     log = []
+    # Frames of one exchange alone are decoded together.
+    exchanges = draw(st.sampled_from([["binance"], ["binance", "binance", "bitmex"]]))
     for _ in range(draw(st.integers(1, 40))):
-        exchange = draw(st.sampled_from(["binance", "binance", "bitmex"]))
+        exchange = draw(st.sampled_from(exchanges))
         clock_ms[exchange] += draw(STEPS_MS)
         trade = Print(
             exchange,

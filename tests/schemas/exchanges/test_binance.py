@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas.errors import DecodeError
 from schemas.exchanges import binance
@@ -583,3 +584,33 @@ def test_broken_frames_raise_nothing_but_decode_errors(feed: Feed, frame: bytes)
     decode_all(binance, frame, feed)
     with suppress(DecodeError):
         binance.kind(frame)
+
+
+@pytest.mark.parametrize("feed", [SPOT, LINEAR_REST, INVERSE_REST, SPOT_AGGREGATED])
+@given(st.lists(st.one_of(st.sampled_from(TRADES), broken([*TRADES, *AGG_TRADES])), min_size=1))
+@settings(max_examples=150, deadline=None)
+def test_a_run_of_frames_is_each_of_them_or_nothing(feed: Feed, frames: list[bytes]) -> None:
+    trades = binance.decode_trade_run(frames, feed)
+    if trades is not None:
+        assert trades == [only_trade(frame, feed) for frame in frames]
+
+
+@pytest.mark.parametrize(
+    ("frames", "feed"),
+    [
+        (TRADES[:-1], SPOT),
+        ([unwrapped(frame) for frame in TRADES[:-1]], SPOT),
+        (FUTURES_AGG_TRADES, LINEAR_AGGREGATED),
+    ],
+)
+def test_a_run_of_plain_trades_decodes_at_once(frames: list[bytes], feed: Feed) -> None:
+    assert binance.decode_trade_run(frames, feed) == [only_trade(frame, feed) for frame in frames]
+
+
+@pytest.mark.parametrize(
+    "cut", [b'{"e":"trade","s":"BTC', b'{"e":"trade","p":"1', b'{"e":"trade",', b"", b" ", b"[]"]
+)
+def test_a_frame_cut_short_does_not_swallow_its_neighbour(cut: bytes) -> None:
+    whole = TRADES[0]
+    assert binance.decode_trade_run([whole, cut, whole], SPOT) is None
+    assert binance.decode_trade_run([cut, whole, whole], SPOT) is None
