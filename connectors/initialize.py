@@ -12,6 +12,7 @@ from connectors.environment import Environment, load_settings
 from connectors.kafka.topics import ensure_topics
 from connectors.postgres.connection import Connection, connect, describe, is_transient
 from connectors.postgres.migrate import migrate
+from connectors.postgres.tables import BY_MONTH
 from connectors.s3 import ensure_bucket, make_client
 from schemas.errors import SettingsError, UnavailableError
 from schemas.exchanges import EXCHANGES
@@ -108,7 +109,8 @@ def _ensure_months(connection: Connection) -> None:
     now = datetime.fromtimestamp(now_ns() // 1_000_000_000, UTC)
     for ahead in range(_MONTHS_AHEAD + 1):
         moment = now.replace(day=1) + timedelta(days=_DAYS_A_MONTH * ahead)
-        connection.execute("SELECT ensure_month('taker_volume', %s)", [moment])
+        for table in BY_MONTH:
+            connection.execute("SELECT ensure_month(%s::regclass, %s)", [table, moment])
 
 
 def _reader(connection: Connection) -> str:

@@ -21,6 +21,7 @@ from connectors.kafka.dead_letters import dead_letter_records
 from connectors.kafka.sink import KafkaSink, OutRecord
 from connectors.kafka.source import KafkaSource, MakeReader
 from connectors.postgres.sink import PostgresSink
+from connectors.postgres.tables import TAKER_VOLUME
 from dataflows import runtime
 from dataflows.domain.minutes import TradeBatch
 from dataflows.domain.trade_reader import Item, ReaderState, TradeReader
@@ -51,7 +52,11 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
     letters = op.flat_map_batch("dead_letters", read, only(DeadLetter))
     dead = op.map_value("encode_dead_letters", letters, dead_letter_records)
 
-    op.output("postgres", rows, PostgresSink(environment.require_postgres(), settings.postgres))
+    op.output(
+        "postgres",
+        rows,
+        PostgresSink(environment.require_postgres(), settings.postgres, TAKER_VOLUME),
+    )
     op.output(
         "kafka",
         op.merge("out", records, dead),

@@ -55,6 +55,27 @@ class TickerUpdate(msgspec.Struct, frozen=True, gc=False):
     """A fraction, 0.01 is one percent. `None`: derive it from the previous close."""
 
 
+class Ticker(msgspec.Struct, frozen=True, gc=False):
+    """What a market did in the last 24 hours, or since its day began, in the common names.
+
+    `None`: the exchange does not say, and nothing that it does say tells it.
+    """
+
+    exchange: str
+    symbol: str
+    time_ns: int
+    """When the exchange made it; for feeds without a stamp, when it was received."""
+    opening_price: Decimal | None
+    trade_price: Decimal | None
+    max_price: Decimal | None
+    min_price: Decimal | None
+    prev_closing_price: Decimal | None
+    acc_trade_volume_24h: Decimal | None
+    signed_change_price: Decimal | None
+    signed_change_rate: Decimal | None
+    """A fraction, 0.01 is one percent; `None` where the previous close is zero or missing."""
+
+
 Level: TypeAlias = tuple[Decimal, Decimal]
 """Price and size. In a delta, size zero removes the price."""
 

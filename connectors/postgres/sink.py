@@ -1,36 +1,34 @@
-"""The dataflow's way into PostgreSQL: an epoch is done when its minutes are committed."""
+"""The dataflow's way into PostgreSQL: an epoch is done when its rows are committed."""
 
 import zlib
 from threading import Lock
-from typing import Final
+from typing import Final, Generic
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.postgres.writer import MinuteWriter
-from schemas.records import TakerVolume
+from connectors.postgres.tables import R, Table
+from connectors.postgres.writer import TableWriter
 from schemas.settings import PostgresSettings
 
 # Fixed, because the recovery store knows lanes by name. A fifth worker would own none.
 LANES: Final = ("0", "1", "2", "3")
 
 
-class PostgresSink(FixedPartitionedSink[list[TakerVolume], None]):
-    """Takes `(key, minutes)`; the lanes of a process share one writer.
+class PostgresSink(FixedPartitionedSink[list[R], None], Generic[R]):
+    """Takes `(key, rows)` of one table; the lanes of a process share one writer.
 
     The writer starts with the first lane that is built and ends with the last one that is
-    closed. Delivery is at least once; the table keeps the newest state of a minute, so the
+    closed. Delivery is at least once; the table keeps the newest state of a key, so the
     effect is exactly once.
     """
 
-    def __init__(self, dsn: str, settings: PostgresSettings) -> None:
+    def __init__(self, dsn: str, settings: PostgresSettings, table: Table[R]) -> None:
         self._dsn = dsn
         self._settings = settings
+        self._table = table
         self._lock = Lock()
-        self._writer: MinuteWriter | None = None
+        self._writer: TableWriter[R] | None = None
         self._lanes_open = 0
-
-    def __reduce__(self) -> tuple[type["PostgresSink"], tuple[str, PostgresSettings]]:
-        return PostgresSink, (self._dsn, self._settings)
 
     def list_parts(self) -> list[str]:
         """The lanes, the same ones on every worker."""
@@ -40,12 +38,12 @@ class PostgresSink(FixedPartitionedSink[list[TakerVolume], None]):
         """The lane of a key: the same in every process, unlike `hash`."""
         return zlib.crc32(item_key.encode())
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_Lane":
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_Lane[R]":
         """Opens a lane."""
         del step_id, for_part, resume_state
         with self._lock:
             if self._writer is None:
-                self._writer = MinuteWriter(self._dsn, self._settings)
+                self._writer = TableWriter(self._dsn, self._settings, self._table)
             self._lanes_open += 1
             return _Lane(self, self._writer, self._settings.flush_timeout_ms / 1_000)
 
@@ -58,13 +56,15 @@ class PostgresSink(FixedPartitionedSink[list[TakerVolume], None]):
                 self._writer = None
 
 
-class _Lane(StatefulSinkPartition[list[TakerVolume], None]):
-    def __init__(self, sink: PostgresSink, writer: MinuteWriter, timeout_seconds: float) -> None:
+class _Lane(StatefulSinkPartition[list[R], None], Generic[R]):
+    def __init__(
+        self, sink: PostgresSink[R], writer: TableWriter[R], timeout_seconds: float
+    ) -> None:
         self._sink = sink
         self._writer = writer
         self._timeout_seconds = timeout_seconds
 
-    def write_batch(self, values: list[list[TakerVolume]]) -> None:
+    def write_batch(self, values: list[list[R]]) -> None:
         for rows in values:
             self._writer.put(rows)
 

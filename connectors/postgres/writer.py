@@ -1,24 +1,20 @@
-"""Writes minutes to PostgreSQL behind the dataflow's back: coalesced, batched, retried."""
+"""Writes rows to PostgreSQL behind the dataflow's back: coalesced, batched, retried."""
 
 import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from itertools import islice
 from threading import Condition, Thread
-from typing import Final, TypeAlias
+from typing import Any, Final, Generic
 
 import psycopg
 
 from connectors.metrics import ROWS
 from connectors.postgres.connection import Connection, connect, describe, is_transient
+from connectors.postgres.tables import R, Table
 from schemas.errors import MarketflowError, SettingsError, UndeliveredError
-from schemas.records import TakerVolume
 from schemas.settings import PostgresSettings
-
-Key: TypeAlias = tuple[str, str, int]
-"""Exchange, symbol, minute: the primary key of a row."""
 
 # Rows that wait, in batches: about 55 MB with 2,000 rows a batch. More would only hide an outage.
 PENDING_BATCHES: Final = 20
@@ -33,76 +29,23 @@ _AHEAD: Final = timedelta(days=7)
 
 _log: Final = logging.getLogger("marketflow.postgres")
 
-# The arrays in the order of `_arrays`. The guard is `progress`, in SQL.
-_UPSERT: Final = """
-INSERT INTO taker_volume AS stored (
-    exchange_id, symbol, minute,
-    taker_buy_volume, taker_sell_volume, taker_buy_notional, taker_sell_notional,
-    buy_count, sell_count, open, high, low, close, vwap,
-    is_final, revision, late_trades, duplicate_trades
-)
-SELECT
-    exchange_id, symbol, to_timestamp(minute),
-    taker_buy_volume, taker_sell_volume, taker_buy_notional, taker_sell_notional,
-    buy_count, sell_count, open, high, low, close, vwap,
-    is_final, revision, late_trades, duplicate_trades
-FROM unnest(
-    %s::smallint[], %s::text[], %s::bigint[],
-    %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[],
-    %s::bigint[], %s::bigint[],
-    %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[],
-    %s::boolean[], %s::integer[], %s::bigint[], %s::bigint[]
-) AS given (
-    exchange_id, symbol, minute,
-    taker_buy_volume, taker_sell_volume, taker_buy_notional, taker_sell_notional,
-    buy_count, sell_count, open, high, low, close, vwap,
-    is_final, revision, late_trades, duplicate_trades
-)
-ON CONFLICT (exchange_id, symbol, minute) DO UPDATE SET
-    taker_buy_volume = excluded.taker_buy_volume,
-    taker_sell_volume = excluded.taker_sell_volume,
-    taker_buy_notional = excluded.taker_buy_notional,
-    taker_sell_notional = excluded.taker_sell_notional,
-    buy_count = excluded.buy_count,
-    sell_count = excluded.sell_count,
-    open = excluded.open,
-    high = excluded.high,
-    low = excluded.low,
-    close = excluded.close,
-    vwap = excluded.vwap,
-    is_final = excluded.is_final,
-    revision = excluded.revision,
-    late_trades = excluded.late_trades,
-    duplicate_trades = excluded.duplicate_trades,
-    updated_at = now()
-WHERE (
-    excluded.revision, excluded.buy_count + excluded.sell_count, excluded.duplicate_trades
-) > (
-    stored.revision, stored.buy_count + stored.sell_count, stored.duplicate_trades
-)
-"""
 
-
-def progress(row: TakerVolume) -> tuple[int, int, int]:
-    """Orders the states of one minute: of two, the greater one is the newer one."""
-    return row.revision, row.buy_count + row.sell_count, row.duplicate_trades
-
-
-class MinuteWriter:
+class TableWriter(Generic[R]):
     """One connection and one thread that write what `put` leaves.
 
-    Of several states of a minute that wait, only the newest is written; the database keeps the
+    Of several states of a key that wait, only the newest is written; the database keeps the
     newest, too, so that rows may come again and in any order. While the server is away the
     writer retries, and `put` and `flush` tell after `flush_timeout_ms` that it takes too long.
     """
 
-    def __init__(self, dsn: str, settings: PostgresSettings) -> None:
+    def __init__(self, dsn: str, settings: PostgresSettings, table: Table[R]) -> None:
+        self._table = table
         self._dsn = dsn
         self._settings = settings
         self._timeout_seconds = settings.flush_timeout_ms / 1_000
         self._changed = Condition()
         # In the order of their tickets: a newer state takes over its predecessor's.
-        self._pending: dict[Key, tuple[int, TakerVolume]] = {}
+        self._pending: dict[Any, tuple[int, R]] = {}
         self._put_ticket = 0
         self._taken_ticket = 0
         self._written_ticket = 0
@@ -114,10 +57,10 @@ class MinuteWriter:
         self._exchange_ids: dict[str, int] = {}
         self._months: set[tuple[int, int]] = set()
         # A daemon: a statement that hangs must not keep a failed process alive.
-        self._thread = Thread(target=self._run, name="minute-writer", daemon=True)
+        self._thread = Thread(target=self._run, name=f"{table.name}-writer", daemon=True)
         self._thread.start()
 
-    def put(self, rows: Sequence[TakerVolume]) -> None:
+    def put(self, rows: Sequence[R]) -> None:
         """Leaves rows to be written. Waits only while too many wait already.
 
         Raises:
@@ -147,8 +90,8 @@ class MinuteWriter:
             self._changed.notify_all()
         self._thread.join(_CLOSE_SECONDS)
 
-    def _put(self, row: TakerVolume) -> None:
-        key = (row.exchange, row.symbol, row.minute)
+    def _put(self, row: R) -> None:
+        key = self._table.key(row)
         if self._failure is not None or (key not in self._pending and not self._has_room()):
             self._changed.notify_all()
             self._wait(self._has_room, self._timeout_seconds)
@@ -156,7 +99,7 @@ class MinuteWriter:
         if waiting is None:
             self._put_ticket += 1
             self._pending[key] = (self._put_ticket, row)
-        elif progress(row) > progress(waiting):
+        elif self._table.is_newer(row, waiting):
             self._pending[key] = (ticket, row)
 
     def _has_room(self) -> bool:
@@ -185,11 +128,11 @@ class MinuteWriter:
         except psycopg.Error as error:
             self._fail(UndeliveredError(f"PostgreSQL refused rows: {describe(error)}"))
         except Exception as error:  # noqa: BLE001 - a dead thread must not look like a slow server
-            self._fail(UndeliveredError(f"the writer of minutes failed: {error!r}"))
+            self._fail(UndeliveredError(f"the writer of {self._table.name} failed: {error!r}"))
         finally:
             self._disconnect()
 
-    def _take(self) -> list[TakerVolume]:
+    def _take(self) -> list[R]:
         """The oldest rows that wait, as soon as there are any; none when it is time to end."""
         with self._changed:
             self._changed.wait_for(lambda: self._pending or self._is_closing)
@@ -200,9 +143,9 @@ class MinuteWriter:
             self._taken_ticket = taken[-1][0]
             self._changed.notify_all()
         # Two writers that lock the same rows in the same order cannot block each other.
-        return sorted((row for _, row in taken), key=_key)
+        return sorted((row for _, row in taken), key=self._table.key)
 
-    def _deliver(self, rows: list[TakerVolume]) -> None:
+    def _deliver(self, rows: list[R]) -> None:
         backoff_seconds = _BACKOFF_SECONDS
         while not self._is_closing:
             try:
@@ -222,13 +165,15 @@ class MinuteWriter:
                     self._changed.notify_all()
                 return
 
-    def _write(self, rows: list[TakerVolume]) -> None:
+    def _write(self, rows: list[R]) -> None:
         if self._connection is None:
             self._connection = self._connect()
         self._ensure_exchanges(self._connection, rows)
         self._ensure_months(self._connection, rows)
-        written = self._connection.execute(_UPSERT, _arrays(rows, self._exchange_ids)).rowcount
-        ROWS.labels("taker_volume").inc(written)
+        written = self._connection.execute(
+            self._table.upsert, self._table.arrays(rows, self._exchange_ids)
+        ).rowcount
+        ROWS.labels(self._table.name).inc(written)
 
     def _connect(self) -> Connection:
         connection = connect(self._dsn)
@@ -245,7 +190,7 @@ class MinuteWriter:
         self._connection = None
         self._months.clear()
 
-    def _ensure_exchanges(self, connection: Connection, rows: list[TakerVolume]) -> None:
+    def _ensure_exchanges(self, connection: Connection, rows: list[R]) -> None:
         named = {row.exchange for row in rows}
         if named <= self._exchange_ids.keys():
             return
@@ -262,13 +207,18 @@ class MinuteWriter:
                 f"{', '.join(sorted(self._exchange_ids))}: run `marketflow init`"
             )
 
-    def _ensure_months(self, connection: Connection, rows: list[TakerVolume]) -> None:
-        for day in {row.minute // _SECONDS_A_DAY for row in rows}:
+    def _ensure_months(self, connection: Connection, rows: list[R]) -> None:
+        time_seconds = self._table.time_seconds
+        if time_seconds is None:
+            return
+        for day in {time_seconds(row) // _SECONDS_A_DAY for row in rows}:
             moment = datetime.fromtimestamp(day * _SECONDS_A_DAY, UTC)
             for needed in (moment, moment + _AHEAD):
                 month = (needed.year, needed.month)
                 if month not in self._months:
-                    connection.execute("SELECT ensure_month('taker_volume', %s)", [needed])
+                    connection.execute(
+                        "SELECT ensure_month(%s::regclass, %s)", [self._table.name, needed]
+                    )
                     self._months.add(month)
 
     def _note_outage(self, reason: str) -> None:
@@ -288,38 +238,3 @@ class MinuteWriter:
         with self._changed:
             self._failure = error
             self._changed.notify_all()
-
-
-def _key(row: TakerVolume) -> Key:
-    return row.exchange, row.symbol, row.minute
-
-
-def _arrays(rows: list[TakerVolume], exchange_ids: dict[str, int]) -> tuple[object, ...]:
-    return (
-        _literal([exchange_ids[row.exchange] for row in rows]),
-        [row.symbol for row in rows],
-        _literal([row.minute for row in rows]),
-        _literal([row.taker_buy_volume for row in rows]),
-        _literal([row.taker_sell_volume for row in rows]),
-        _literal([row.taker_buy_notional for row in rows]),
-        _literal([row.taker_sell_notional for row in rows]),
-        _literal([row.buy_count for row in rows]),
-        _literal([row.sell_count for row in rows]),
-        _literal([row.open for row in rows]),
-        _literal([row.high for row in rows]),
-        _literal([row.low for row in rows]),
-        _literal([row.close for row in rows]),
-        _literal([row.vwap for row in rows]),
-        _literal([row.is_final for row in rows]),
-        _literal([row.revision for row in rows]),
-        _literal([row.late_trades for row in rows]),
-        _literal([row.duplicate_trades for row in rows]),
-    )
-
-
-def _literal(values: Sequence[Decimal | int | None]) -> str:
-    """An array as PostgreSQL reads it: several times as fast as a list that psycopg converts.
-
-    PostgreSQL reads every text that a `Decimal` has, `1E+8` too, as the same number.
-    """
-    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"

@@ -1,6 +1,5 @@
 """An epoch of a real dataflow is done when its minutes are committed, and not before."""
 
-import pickle
 from pathlib import Path
 
 import bytewax.operators as op
@@ -12,6 +11,7 @@ from bytewax.testing import TestingSource, cluster_main
 
 from connectors.postgres.migrate import migrate
 from connectors.postgres.sink import PostgresSink
+from connectors.postgres.tables import TAKER_VOLUME
 from schemas.errors import MarketflowError, SettingsError, UndeliveredError
 from schemas.records import TakerVolume
 from schemas.settings import PostgresSettings
@@ -26,7 +26,7 @@ ROWS = [
 ]
 
 
-def flow_of(sink: PostgresSink, rows: list[TakerVolume] = ROWS) -> Dataflow:
+def flow_of(sink: PostgresSink[TakerVolume], rows: list[TakerVolume] = ROWS) -> Dataflow:
     flow = Dataflow("minutes")
     items = [(row.symbol, [row]) for row in rows]
     op.output("postgres", op.input("items", flow, TestingSource(items, batch_size=20)), sink)
@@ -48,19 +48,19 @@ def failure_of(flow: Dataflow, recovery: RecoveryConfig | None = None) -> BaseEx
 
 
 def test_all_rows_are_committed_when_the_flow_ends(dsn: str) -> None:
-    run(flow_of(PostgresSink(dsn, SETTINGS)))
+    run(flow_of(PostgresSink(dsn, SETTINGS, TAKER_VOLUME)))
 
     assert stored(dsn) == ROWS
 
 
 def test_the_workers_of_a_process_share_the_sink(dsn: str) -> None:
-    run(flow_of(PostgresSink(dsn, SETTINGS)), workers=3)
+    run(flow_of(PostgresSink(dsn, SETTINGS, TAKER_VOLUME)), workers=3)
 
     assert stored(dsn) == ROWS
 
 
 def test_a_sink_can_be_used_again_after_it_was_closed(dsn: str) -> None:
-    sink = PostgresSink(dsn, SETTINGS)
+    sink = PostgresSink(dsn, SETTINGS, TAKER_VOLUME)
 
     run(flow_of(sink, ROWS[:100]))
     run(flow_of(sink, ROWS[100:]))
@@ -71,7 +71,7 @@ def test_a_sink_can_be_used_again_after_it_was_closed(dsn: str) -> None:
 def test_rows_of_an_epoch_that_failed_come_again(postgres_dsn: str, tmp_path: Path) -> None:
     init_db_dir(tmp_path, 1)  # type: ignore[no-untyped-call]
     recovery = RecoveryConfig(str(tmp_path))  # type: ignore[no-untyped-call]
-    flow = flow_of(PostgresSink(postgres_dsn, SETTINGS))
+    flow = flow_of(PostgresSink(postgres_dsn, SETTINGS, TAKER_VOLUME))
 
     # The database has no tables yet.
     assert isinstance(failure_of(flow, recovery), SettingsError)
@@ -83,7 +83,9 @@ def test_rows_of_an_epoch_that_failed_come_again(postgres_dsn: str, tmp_path: Pa
 
 
 def test_an_unreachable_server_fails_the_epoch_at_the_deadline() -> None:
-    sink = PostgresSink("postgresql://127.0.0.1:1/nowhere", PostgresSettings(flush_timeout_ms=300))
+    sink = PostgresSink(
+        "postgresql://127.0.0.1:1/nowhere", PostgresSettings(flush_timeout_ms=300), TAKER_VOLUME
+    )
 
     failure = failure_of(flow_of(sink))
 
@@ -91,22 +93,11 @@ def test_an_unreachable_server_fails_the_epoch_at_the_deadline() -> None:
     assert "within 0.3 s: connection failed" in str(failure)
 
 
-def test_a_sink_is_pickled_without_its_connection(dsn: str) -> None:
-    sink = PostgresSink(dsn, SETTINGS)
-    lane = sink.build_part("postgres", "0", None)
-    try:
-        run(flow_of(pickle.loads(pickle.dumps(sink))))  # noqa: S301 - our own bytes
-    finally:
-        lane.close()
-
-    assert stored(dsn) == ROWS
-
-
 def test_a_key_has_the_same_lane_in_every_process() -> None:
-    sink = PostgresSink("", SETTINGS)
+    sink = PostgresSink("", SETTINGS, TAKER_VOLUME)
 
     assert [sink.part_fn(key) % 4 for key in ("binance:BTC-USDT", "okx:BTC-USDT")] == [2, 0]
 
 
 def test_the_lanes_never_change_as_the_recovery_store_names_them() -> None:
-    assert PostgresSink("", SETTINGS).list_parts() == ["0", "1", "2", "3"]
+    assert PostgresSink("", SETTINGS, TAKER_VOLUME).list_parts() == ["0", "1", "2", "3"]

@@ -18,7 +18,8 @@ from prometheus_client import REGISTRY
 from psycopg import sql
 
 from connectors.postgres.migrate import migrate
-from connectors.postgres.writer import PENDING_BATCHES, MinuteWriter, progress
+from connectors.postgres.tables import TAKER_VOLUME
+from connectors.postgres.writer import PENDING_BATCHES, TableWriter
 from connectors.services.stack import Stack
 from schemas.errors import SettingsError, UndeliveredError
 from schemas.records import TakerVolume
@@ -38,9 +39,11 @@ symbols = (f"COIN{number}-USDT" for number in itertools.count())
 @contextmanager
 def writing(
     dsn: str, *, flush_rows: int = 100, flush_timeout_ms: int = 10_000
-) -> Iterator[MinuteWriter]:
-    writer = MinuteWriter(
-        dsn, PostgresSettings(flush_rows=flush_rows, flush_timeout_ms=flush_timeout_ms)
+) -> Iterator[TableWriter[TakerVolume]]:
+    writer = TableWriter(
+        dsn,
+        PostgresSettings(flush_rows=flush_rows, flush_timeout_ms=flush_timeout_ms),
+        TAKER_VOLUME,
     )
     try:
         yield writer
@@ -156,7 +159,7 @@ def test_any_order_of_states_ends_in_the_same_row(
                 writer.flush(10)
         writer.flush(10)
 
-    newest = max(sequence, key=progress)
+    newest = max(sequence, key=TAKER_VOLUME.progress)
     assert [row for row in stored(dsn) if row.symbol == symbol] == [minute_of(newest, symbol)]
 
 
@@ -381,7 +384,7 @@ def test_rows_that_the_table_refuses_stop_the_writer(dsn: str) -> None:
 def test_a_minute_beyond_the_calendar_stops_the_writer_and_does_not_look_slow(dsn: str) -> None:
     with writing(dsn) as writer:
         writer.put([minute(minute=10**15)])
-        with pytest.raises(UndeliveredError, match="writer of minutes failed"):
+        with pytest.raises(UndeliveredError, match="writer of taker_volume failed"):
             writer.flush(10)
 
 
