@@ -20,5 +20,10 @@ READER: Final = Counter(
 DUPLICATES: Final = Counter(
     "marketflow_duplicate_trades", "Trades that were counted before", ("exchange",)
 )
+TICKERS_LEFT_OUT: Final = Counter(
+    "marketflow_tickers_left_out",
+    "Ticker updates that made no ticker: late, duplicates, waiting for a whole ticker",
+    ("exchange", "reason"),
+)
 ROWS: Final = Counter("marketflow_rows", "Rows written to PostgreSQL", ("table",))
 PRODUCED: Final = Counter("marketflow_produced", "Records delivered to Kafka", ("topic",))

@@ -1,4 +1,4 @@
-"""The windowed operator of the project, as a Bytewax operator: batches of trades in, minutes out.
+"""The operators of the project, as Bytewax operators; the windowed one takes trades, gives minutes.
 
 Bytewax's own windows are not used: their ``EventClock`` declares the backlog of a restart late,
 opens closed windows again with partial results, and spins while it waits. Here the watermark
@@ -16,13 +16,15 @@ from typing_extensions import override
 
 from connectors import clock, metrics
 from dataflows.domain.minutes import SymbolMinutes, SymbolState, TradeBatch
-from schemas.records import TakerVolume
+from dataflows.domain.tickers import SymbolTicker, TickerBatch, TickerState
+from schemas.records import TakerVolume, Ticker
 from schemas.settings import TakerVolumeSettings
 
 MS_NS = 1_000_000
 
 V = TypeVar("V")
 LogicState: TypeAlias = tuple[str, SymbolState]
+KeyedTickerState: TypeAlias = tuple[str, TickerState | None]
 
 
 class MinutesLogic(StatefulBatchLogic[TradeBatch, list[TakerVolume], LogicState]):
@@ -75,8 +77,7 @@ class MinutesLogic(StatefulBatchLogic[TradeBatch, list[TakerVolume], LogicState]
         return f"{self._minutes.exchange}:{self._minutes.symbol}", self._minutes.state()
 
     def _symbol(self, key: str, state: SymbolState | None = None) -> SymbolMinutes:
-        exchange, _, symbol = key.partition(":")
-        return SymbolMinutes(exchange, symbol, self._horizon_minutes, state)
+        return SymbolMinutes(*split_key(key), self._horizon_minutes, state)
 
     def _due_estimates(self, minutes: SymbolMinutes) -> list[TakerVolume]:
         if not minutes.has_estimates:
@@ -89,6 +90,12 @@ class MinutesLogic(StatefulBatchLogic[TradeBatch, list[TakerVolume], LogicState]
             return []
         self._estimated_ns, self._estimate_due_ns = now_ns, None
         return minutes.estimates()
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """Exchange and symbol of a key, `<exchange>:<symbol>`."""
+    exchange, _, symbol = key.partition(":")
+    return exchange, symbol
 
 
 def only(kind: type[V]) -> Callable[[list[tuple[str, Any]]], list[tuple[str, V]]]:
@@ -122,3 +129,53 @@ def minutes(
         return MinutesLogic(settings, state)
 
     return op.stateful_batch("fold", up, builder)
+
+
+class TickersLogic(StatefulBatchLogic[TickerBatch, list[Ticker], KeyedTickerState]):
+    """One symbol: each update that says something new is a ticker."""
+
+    def __init__(self, state: KeyedTickerState | None) -> None:
+        self._key, self._state = state or ("", None)
+        self._ticker: SymbolTicker | None = None
+
+    @override
+    def on_batch(self, values: list[TickerBatch]) -> tuple[Iterable[list[Ticker]], bool]:
+        ticker = self._ticker
+        if ticker is None:
+            self._key = values[0].key
+            ticker = self._ticker = SymbolTicker(*split_key(self._key), self._state)
+        found = [ticker.apply(*stamped) for batch in values for stamped in batch.updates]
+        tickers = [made for made in found if made is not None]
+        if len(tickers) < len(found):
+            _count_dropped(ticker)
+        return ([tickers] if tickers else []), False
+
+    @override
+    def snapshot(self) -> KeyedTickerState:
+        return self._key, self._ticker.state() if self._ticker else self._state
+
+
+def _count_dropped(ticker: SymbolTicker) -> None:
+    for reason in ("late", "duplicates", "waiting"):
+        count = getattr(ticker, reason)
+        if count:
+            metrics.TICKERS_LEFT_OUT.labels(ticker.exchange, reason).inc(count)
+            setattr(ticker, reason, 0)
+
+
+@operator
+def tickers(
+    step_id: str,  # noqa: ARG001  # taken by the decorator
+    up: KeyedStream[TickerBatch],
+) -> KeyedStream[list[Ticker]]:
+    """Merges the updates of each symbol into tickers.
+
+    Args:
+        step_id: Unique within the dataflow; part of the recovery state's key.
+        up: Batches by `<exchange>:<symbol>`, as
+            :class:`~dataflows.domain.ticker_reader.TickerReader` makes them.
+
+    Returns:
+        The tickers of each batch by the same key, in the order of the log.
+    """
+    return op.stateful_batch("merge", up, TickersLogic)

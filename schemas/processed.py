@@ -8,8 +8,9 @@ from decimal import Decimal
 import msgspec
 
 from schemas.numbers import plain
-from schemas.records import TakerVolume
+from schemas.records import TakerVolume, Ticker
 from schemas.settings import Settings
+from schemas.times import NS_PER_MS
 
 
 class TakerVolumeRecord(msgspec.Struct, frozen=True, gc=False):
@@ -71,3 +72,57 @@ def encode_taker_volume(row: TakerVolume, settings: Settings) -> bytes:
 
 def _plain_or_none(number: Decimal | None) -> str | None:
     return None if number is None else plain(number)
+
+
+class TickerFigures(msgspec.Struct, frozen=True):
+    """What a ticker says, as decimal text; `null` where it says nothing."""
+
+    opening_price: str | None
+    trade_price: str | None
+    max_price: str | None
+    min_price: str | None
+    prev_closing_price: str | None
+    acc_trade_volume_24h: str | None
+    signed_change_price: str | None
+    signed_change_rate: str | None
+
+
+class TickerRecord(msgspec.Struct, frozen=True):
+    """The ticker of one market at one time."""
+
+    region: str
+    market: str
+    coin_symbol: str
+    timestamp: msgspec.Raw
+    """Milliseconds since the Unix epoch, with a decimal point and every digit that there is."""
+    data: tuple[TickerFigures]
+    symbol: str
+
+
+def encode_ticker(ticker: Ticker, settings: Settings) -> bytes:
+    """The record of a ticker for `Region.*_TickerPreprocessing`."""
+    exchange = settings.exchanges[ticker.exchange]
+    figures = TickerFigures(
+        _plain_or_none(ticker.opening_price),
+        _plain_or_none(ticker.trade_price),
+        _plain_or_none(ticker.max_price),
+        _plain_or_none(ticker.min_price),
+        _plain_or_none(ticker.prev_closing_price),
+        _plain_or_none(ticker.acc_trade_volume_24h),
+        _plain_or_none(ticker.signed_change_price),
+        _plain_or_none(ticker.signed_change_rate),
+    )
+    record = TickerRecord(
+        exchange.region,
+        exchange.market,
+        ticker.symbol.partition("-")[0],
+        msgspec.Raw(_milliseconds(ticker.time_ns)),
+        (figures,),
+        ticker.symbol,
+    )
+    return _encoder.encode(record)
+
+
+def _milliseconds(time_ns: int) -> bytes:
+    whole, rest = divmod(time_ns, NS_PER_MS)
+    return b"%d.%s" % (whole, (b"%06d" % rest).rstrip(b"0") or b"0")

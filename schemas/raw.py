@@ -1,5 +1,6 @@
 """Raw Kafka records: which feed a record belongs to, and the frames that it holds."""
 
+import re
 from typing import Any, Final, NamedTuple, Protocol, get_args
 
 from schemas.envelope import decode_envelope, is_envelope
@@ -8,8 +9,14 @@ from schemas.exchanges import ExchangeDecoder, decoder_of
 from schemas.feeds import Feed
 from schemas.records import Product
 from schemas.settings import Settings
+from schemas.times import EARLIEST_NS, LATEST_NS
+
+_NANOSECONDS: Final = re.compile(rb"[0-9]{1,20}")
 
 PRODUCTS: Final = frozenset(get_args(Product))
+
+RECEIVED_AT: Final = "received_at"
+"""The header that says when a collector received the record: unix nanoseconds as decimal text."""
 
 # Keys are written by collectors, one for each feed or symbol; a flood of distinct ones is a
 # fault of theirs that must not fill the memory of the flow.
@@ -23,6 +30,15 @@ class RawMessage(Protocol):
     def value(self) -> bytes | None: ...  # noqa: D102
     def offset(self) -> int | None: ...  # noqa: D102
     def headers(self) -> Any: ...  # noqa: D102  # pairs of a str and bytes, or None
+
+
+def received_at_ns(message: RawMessage) -> int | None:
+    """When the record was received, if its collector says so."""
+    for name, value in message.headers() or ():
+        if name == RECEIVED_AT and value and _NANOSECONDS.fullmatch(value):
+            time_ns = int(value)
+            return time_ns if EARLIEST_NS <= time_ns < LATEST_NS else None
+    return None
 
 
 class Unwrapped(NamedTuple):

@@ -6,7 +6,7 @@ are cut off, never rounded up, so that a trade cannot slip into the next minute.
 
 import decimal
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
@@ -162,3 +162,8 @@ def _in_bounds(time_ns: int, text: str) -> int:
     if EARLIEST_NS <= time_ns < LATEST_NS:
         return time_ns
     raise DecodeError(f"time {text[:80]!r}: expected a time of the years 2009 to 2100")
+
+
+def utc_text(time_ns: int) -> str:
+    """A time for a person to read, to the second."""
+    return datetime.fromtimestamp(time_ns // NS_PER_SECOND, UTC).isoformat()

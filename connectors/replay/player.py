@@ -17,11 +17,10 @@ from connectors.replay.shift import Template
 from connectors.replay.timeline import Placed, Prepared, Target, Timeline
 from schemas.errors import DecodeError, SettingsError
 from schemas.exchanges import decoder_of
+from schemas.raw import RECEIVED_AT
 from schemas.records import Kind
 from schemas.settings import RawKind, Settings
 from schemas.times import NS_PER_SECOND
-
-RECEIVED_AT: Final = "received_at"
 
 _BATCH_FRAMES: Final = 1_000
 _LONGEST_WAIT_SECONDS: Final = 0.2

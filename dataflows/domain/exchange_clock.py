@@ -7,12 +7,11 @@ way again after a restart.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from dataflows.domain.minutes import MINUTE_NS, QUIET_MINUTES, TradeBatch
 from schemas.records import Trade
-from schemas.times import NS_PER_MS, NS_PER_SECOND
+from schemas.times import NS_PER_MS, utc_text
 
 ClockState: TypeAlias = tuple[int, int, list[int], dict[str, int]]
 
@@ -189,18 +188,15 @@ class ExchangeClock:
         return active
 
     def _future(self, trade: Trade, now_ns: int) -> str:
+        ahead_ms = self._limits.future_ns // NS_PER_MS
         return (
-            f"future: trade {trade.trade_id} of {trade.symbol} at {_utc(trade.time_ns)}, expected "
-            f"at most {self._limits.future_ns // NS_PER_MS} ms after now, {_utc(now_ns)}"
+            f"future: trade {trade.trade_id} of {trade.symbol} at {utc_text(trade.time_ns)}, "
+            f"expected at most {ahead_ms} ms after now, {utc_text(now_ns)}"
         )
 
     def _too_late(self, trade: Trade) -> str:
         oldest_ns = self._final_from_ns - self._limits.horizon_ns
         return (
-            f"late: trade {trade.trade_id} of {trade.symbol} at {_utc(trade.time_ns)}, expected "
-            f"none before the correction horizon, {_utc(oldest_ns)}"
+            f"late: trade {trade.trade_id} of {trade.symbol} at {utc_text(trade.time_ns)}, "
+            f"expected none before the correction horizon, {utc_text(oldest_ns)}"
         )
-
-
-def _utc(time_ns: int) -> str:
-    return datetime.fromtimestamp(time_ns // NS_PER_SECOND, UTC).isoformat()

@@ -1,0 +1,106 @@
+"""The ticker of one market: deltas merged into the last whole one, missing figures derived."""
+
+from decimal import Decimal, localcontext
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from schemas.numbers import SUM, quotient
+from schemas.records import Ticker, TickerUpdate
+
+STATE_VERSION: Final = 1
+
+FIGURES: Final = (
+    "opening_price",
+    "trade_price",
+    "max_price",
+    "min_price",
+    "prev_closing_price",
+    "acc_trade_volume_24h",
+    "signed_change_price",
+    "signed_change_rate",
+)
+
+Figures: TypeAlias = tuple[Decimal | None, ...]
+TickerState: TypeAlias = tuple[int, int, Figures | None]
+
+
+class StampedUpdate(NamedTuple):
+    """An update with the time that counts for it."""
+
+    time_ns: int
+    update: TickerUpdate
+
+
+class TickerBatch(NamedTuple):
+    """What one batch of a partition means for one symbol."""
+
+    key: str
+    """`<exchange>:<symbol>`"""
+    updates: list[StampedUpdate]
+    """In the order of the log."""
+
+
+class SymbolTicker:
+    """The ticker of one symbol.
+
+    Args:
+        exchange: The exchange id.
+        symbol: The canonical symbol.
+        state: What :meth:`state` gave, to go on from there.
+    """
+
+    def __init__(self, exchange: str, symbol: str, state: TickerState | None = None) -> None:
+        self.exchange = exchange
+        self.symbol = symbol
+        self.late = self.duplicates = self.waiting = 0
+        """Updates that made no ticker, since this object was made: older than the last one, the
+        same as it, deltas before the first whole ticker."""
+        _, self._time_ns, self._figures = state or (STATE_VERSION, 0, None)
+
+    def apply(self, time_ns: int, update: TickerUpdate) -> Ticker | None:
+        """Takes an update in; the ticker that it makes, if any.
+
+        Args:
+            time_ns: Its own time, or when it was received.
+            update: In the order of the feed.
+        """
+        if time_ns < self._time_ns:
+            self.late += 1
+            return None
+        figures: Figures = tuple(getattr(update, name) for name in FIGURES)
+        if update.is_delta:
+            if self._figures is None:
+                self.waiting += 1
+                return None
+            figures = tuple(
+                old if new is None else new for new, old in zip(figures, self._figures, strict=True)
+            )
+        if time_ns == self._time_ns and figures == self._figures:
+            self.duplicates += 1
+            return None
+        self._time_ns, self._figures = time_ns, figures
+        return _complete(Ticker(self.exchange, self.symbol, time_ns, *figures))
+
+    def state(self) -> TickerState:
+        """A copy to store, plain values only."""
+        return STATE_VERSION, self._time_ns, self._figures
+
+
+def _complete(ticker: Ticker) -> Ticker:
+    """The ticker with the change and its rate, where they follow from the prices."""
+    previous, change, rate = (
+        ticker.prev_closing_price,
+        ticker.signed_change_price,
+        ticker.signed_change_rate,
+    )
+    changes: dict[str, Any] = {}
+    if change is None and previous is not None and ticker.trade_price is not None:
+        with localcontext(SUM):
+            change = changes["signed_change_price"] = ticker.trade_price - previous
+    if not previous:
+        # A rate of nothing is no rate, whatever the exchange says that it is.
+        changes["signed_change_rate"] = None
+    elif rate is None and change is not None:
+        changes["signed_change_rate"] = quotient(change, previous)
+    return msgspec.structs.replace(ticker, **changes) if changes else ticker
