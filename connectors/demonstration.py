@@ -32,7 +32,7 @@ from connectors.services.progress import Progress
 from connectors.services.stack import BUILDER, NAMES, Stack, state_folder
 from schemas.errors import UnavailableError
 
-FLOWS: Final = ("taker_volume", "ticker")
+FLOWS: Final = ("taker_volume", "ticker", "orderbook")
 
 API_PORT: Final = 8000
 # One process a flow here; the store may later be shared by as many.

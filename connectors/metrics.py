@@ -20,6 +20,19 @@ READER: Final = Counter(
 DUPLICATES: Final = Counter(
     "marketflow_duplicate_trades", "Trades that were counted before", ("exchange",)
 )
+BOOKS_LOST: Final = Counter(
+    "marketflow_books_lost",
+    "Order books that became invalid: an update was missing (gap) or a checksum differed",
+    ("exchange", "why"),
+)
+SNAPSHOT_REQUESTS: Final = Counter(
+    "marketflow_snapshot_requests", "Snapshots that the collector was asked for", ("exchange",)
+)
+BOOKS: Final = Gauge(
+    "marketflow_books",
+    "Order books that are kept, by whether they are valid",
+    ("exchange", "valid"),
+)
 TICKERS_LEFT_OUT: Final = Counter(
     "marketflow_tickers_left_out",
     "Ticker updates that made no ticker: late, duplicates, waiting for a whole ticker",

@@ -1,16 +1,19 @@
 """The processed records as other programs read them: JSON, its fields in the contract's order.
 
-Prices and volumes are the exact decimal as text.
+Prices and volumes are the exact decimal: as text, and in order book records as JSON numbers.
 """
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 
 from schemas.numbers import plain
-from schemas.records import TakerVolume, Ticker
+from schemas.records import BookSummary, SnapshotRequest, TakerVolume, Ticker
 from schemas.settings import Settings
-from schemas.times import NS_PER_MS
+from schemas.times import NS_PER_MS, NS_PER_SECOND, NS_PER_US
 
 
 class TakerVolumeRecord(msgspec.Struct, frozen=True, gc=False):
@@ -42,13 +45,18 @@ class TakerVolumeRecord(msgspec.Struct, frozen=True, gc=False):
 _encoder = msgspec.json.Encoder()
 
 
+def coin_of(symbol: str) -> str:
+    """The base currency of a canonical symbol."""
+    return symbol.partition("-")[0]
+
+
 def encode_taker_volume(row: TakerVolume, settings: Settings) -> bytes:
     """The record of a row for `Region.*_TakerVolumePreprocessing`."""
     exchange = settings.exchanges[row.exchange]
     record = TakerVolumeRecord(
         exchange.region,
         exchange.market,
-        row.symbol.partition("-")[0],
+        coin_of(row.symbol),
         row.symbol,
         row.minute,
         plain(row.taker_buy_volume),
@@ -115,7 +123,7 @@ def encode_ticker(ticker: Ticker, settings: Settings) -> bytes:
     record = TickerRecord(
         exchange.region,
         exchange.market,
-        ticker.symbol.partition("-")[0],
+        coin_of(ticker.symbol),
         msgspec.Raw(_milliseconds(ticker.time_ns)),
         (figures,),
         ticker.symbol,
@@ -126,3 +134,49 @@ def encode_ticker(ticker: Ticker, settings: Settings) -> bytes:
 def _milliseconds(time_ns: int) -> bytes:
     whole, rest = divmod(time_ns, NS_PER_MS)
     return b"%d.%s" % (whole, (b"%06d" % rest).rstrip(b"0") or b"0")
+
+
+def encode_orderbooks(summaries: Sequence[BookSummary], settings: Settings) -> list[bytes]:
+    """The records of one book's states for `Region.*_OrderbookPreprocessing`.
+
+    Numbers are JSON numbers with the exact digits. Written out by hand, because half of such a
+    record is the same for all of a book, and there is one for each of its updates.
+    """
+    exchange = settings.exchanges[summaries[0].exchange]
+    symbol = summaries[0].symbol
+    head = _encoder.encode(
+        {"region": exchange.region, "market": exchange.market, "coin_symbol": coin_of(symbol)}
+    ).decode()[:-1]
+    tail = f'"symbol":{_encoder.encode(symbol).decode()}'
+    return [
+        f'{head},"highest_bid":{_number(book.highest_bid)},"lowest_ask":{_number(book.lowest_ask)},'
+        f'"spread":{_number(book.spread)},"total_bid_volume":{book.total_bid_volume:f},'
+        f'"total_ask_volume":{book.total_ask_volume:f},"timestamp":"{_timestamp(book.time_ns)}",'
+        f'{tail},"bid_levels":{book.bid_levels},"ask_levels":{book.ask_levels},'
+        f'"is_crossed":{_bool(book.is_crossed)},"sequence":{_number(book.sequence)}}}'.encode()
+        for book in summaries
+    ]
+
+
+def encode_snapshot_request(request: SnapshotRequest) -> bytes:
+    """The record of a request for the collector."""
+    return _encoder.encode(request)
+
+
+def _number(value: Decimal | int | None) -> str:
+    return "null" if value is None else format(value, "f" if isinstance(value, Decimal) else "d")
+
+
+def _bool(value: bool) -> str:  # noqa: FBT001  # it is the value, not an option
+    return "true" if value else "false"
+
+
+def _timestamp(time_ns: int) -> str:
+    """`2024-10-23 10:25:00.050791+00:00`, as the other consumers of these topics know it."""
+    seconds, rest_ns = divmod(time_ns, NS_PER_SECOND)
+    return f"{_second(seconds)}.{rest_ns // NS_PER_US:06d}+00:00"
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -179,6 +179,17 @@ class BookSummary(msgspec.Struct, frozen=True, gc=False):
     """The exchange's number of the update, where it counts them."""
 
 
+class SnapshotRequest(msgspec.Struct, frozen=True):
+    """A book is lost: whoever collects its feed should fetch or subscribe to it anew."""
+
+    exchange: str
+    symbol: str
+    reason: str
+    """What was wrong, for a person."""
+    at: str
+    """When, by the exchange's clock: UTC, ISO 8601."""
+
+
 class BookMinute(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One final minute of the order book of one symbol.
 

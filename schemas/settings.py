@@ -38,6 +38,11 @@ class PerKind(_Strict, frozen=True):
     orderbook: Name
     trade: Name
 
+    @property
+    def snapshot_requests(self) -> str:
+        """The topic on which the collector is asked for snapshots of order books."""
+        return f"{self.orderbook}.requests"
+
 
 class PartitionCounts(_Strict, frozen=True):
     """How many partitions the topics of a region have, raw and processed alike."""
@@ -87,6 +92,12 @@ class TakerVolumeSettings(_Strict, frozen=True):
     estimate_interval_ms: Milliseconds = 1_000
 
 
+class OrderbookSettings(_Strict, frozen=True):
+    """How much of an order book is published."""
+
+    conflation_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 0
+
+
 class KafkaSettings(_Strict, frozen=True):
     """Batch sizes and limits of the Kafka connectors."""
 
@@ -108,6 +119,7 @@ class Settings(_Strict, frozen=True):
     regions: Mapping[str, Region]
     exchanges: Mapping[str, Exchange]
     taker_volume: TakerVolumeSettings = TakerVolumeSettings()
+    orderbook: OrderbookSettings = OrderbookSettings()
     kafka: KafkaSettings = KafkaSettings()
     postgres: PostgresSettings = PostgresSettings()
 

@@ -44,6 +44,7 @@ def needed_topics(settings: Settings) -> dict[str, int]:
         ):
             topics[raw] = count
             topics[topic_of_dead_letters(raw)] = count
+        topics[region.topics.snapshot_requests] = counts.orderbook
         topics[region.processed.ticker] = counts.ticker
         topics[region.processed.orderbook] = counts.orderbook
         topics[region.processed.taker_volume] = counts.trade
