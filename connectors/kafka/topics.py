@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from connectors.kafka.dead_letters import topic_of_dead_letters
+from connectors.kafka.dead_letters import SUFFIX, topic_of_dead_letters
 from connectors.kafka.sink import KafkaConfig
 from schemas.errors import SettingsError, UnavailableError
 from schemas.settings import Settings
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from confluent_kafka.admin._metadata import ClusterMetadata
 
 MOST_REPLICAS: Final = 3
+
+# Twice what a broker accepts unless told otherwise.
+DEAD_LETTER_BYTES: Final = 2 * 1_048_588
 
 _POLL_SECONDS: Final = 0.05
 
@@ -114,7 +117,7 @@ class _Cluster:
             return []
         replicas = min(MOST_REPLICAS, len(self._metadata().brokers))
         results = self._admin.create_topics(
-            [NewTopic(name, count, replicas) for name, count in topics.items()],
+            [_new_topic(name, count, replicas) for name, count in topics.items()],
             operation_timeout=self._timeout_seconds,
             request_timeout=self._timeout_seconds,
         )
@@ -161,6 +164,14 @@ class _Cluster:
         # "All brokers are down" follows the reason and says less.
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's own name
             self._last_error = error.str()
+
+
+def _new_topic(name: str, partition_count: int, replicas: int) -> NewTopic:
+    config = {}
+    if name.endswith(SUFFIX):
+        # A record that just fitted into its topic is longer with the reason in its headers.
+        config["max.message.bytes"] = str(DEAD_LETTER_BYTES)
+    return NewTopic(name, partition_count, replicas, config=config)
 
 
 _TIMEOUTS: Final = (

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +58,16 @@ class Pipeline:
         list(initialize(Environment.read(self.variables), self.settings, with_bucket=False))
 
     def produce(
-        self, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes | None]]
+        self,
+        topic: str,
+        partition: int,
+        records: Iterable[tuple[bytes | None, bytes | None]],
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         """Puts keyed values into one partition, in order."""
         producer = Producer({"bootstrap.servers": self.bootstrap_servers, "linger.ms": 5})
         for count, (key, value) in enumerate(records):
-            producer.produce(topic, value, key, partition)
+            producer.produce(topic, value, key, partition, headers=list(headers))
             if count % 10_000 == 0:
                 producer.flush()
         assert producer.flush(30) == 0

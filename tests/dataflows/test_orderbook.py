@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -27,6 +27,12 @@ class Recorded(NamedTuple):
     exchange: str
     key: bytes
     names: tuple[str, ...]
+    received_ns: int | None = None
+    """For frames without a stamp."""
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        return [("received_at", b"%d" % self.received_ns)] if self.received_ns else []
 
     def frames(self) -> list[bytes]:
         """The frames of order books, a snapshot from REST first."""
@@ -56,7 +62,7 @@ RECORDED = [
     Recorded("kraken", b"kraken", ("kraken-v1-book",)),
     Recorded("upbit", b"upbit", ("upbit",)),
     Recorded("bybit", b"bybit.inverse", ("bybit-v2-inverse",)),
-    Recorded("gateio", b"gateio.spot", ("gateio-book-snapshot", "gateio")),
+    Recorded("gateio", b"gateio.spot", ("gateio-book-snapshot", "gateio"), 1619093532958869900),
 ]
 
 
@@ -64,9 +70,14 @@ def raw_topic(pipeline: Pipeline, exchange: str) -> str:
     return pipeline.settings.region_of(exchange).topics.orderbook
 
 
-def feed(pipeline: Pipeline, exchange: str, records: Iterable[tuple[bytes, bytes]]) -> None:
+def feed(
+    pipeline: Pipeline,
+    exchange: str,
+    records: Iterable[tuple[bytes, bytes]],
+    headers: Sequence[tuple[str, bytes]] = (),
+) -> None:
     partition = pipeline.settings.exchanges[exchange].partitions[0]
-    pipeline.produce(raw_topic(pipeline, exchange), partition, records)
+    pipeline.produce(raw_topic(pipeline, exchange), partition, records, headers)
 
 
 class Naive:
@@ -151,8 +162,11 @@ def published_figures(records: Iterable[bytes]) -> dict[str, list[tuple[Decimal 
 class Message:
     """As much of a Kafka message as a reader looks at."""
 
-    def __init__(self, offset: int, key: bytes, value: bytes) -> None:
-        self._fields = offset, key, value
+    def __init__(
+        self, offset: int, record: tuple[bytes, bytes], headers: list[tuple[str, bytes]]
+    ) -> None:
+        self._fields = offset, *record
+        self._headers = headers
 
     def offset(self) -> int:
         return self._fields[0]
@@ -163,8 +177,8 @@ class Message:
     def value(self) -> bytes:
         return self._fields[2]
 
-    def headers(self) -> None:
-        return None
+    def headers(self) -> list[tuple[str, bytes]]:
+        return self._headers
 
 
 def minutes_without_engine(pipeline: Pipeline, recorded: Recorded) -> dict[tuple[str, int], Any]:
@@ -176,7 +190,7 @@ def minutes_without_engine(pipeline: Pipeline, recorded: Recorded) -> dict[tuple
     feeds: dict[str, BookFeed] = {}
     rows = {}
     batches = [
-        reader.read([Message(at, *record)], now_ns())
+        reader.read([Message(at, record, recorded.headers)], now_ns())
         for at, record in enumerate(recorded.records())
     ]
     for key, batch in (item for items in [*batches, reader.finish()] for item in items):
@@ -206,7 +220,7 @@ def test_a_recorded_feed_gives_the_states_and_minutes_of_its_book(
 ) -> None:
     regions = {"okx": "Asia", "bybit": "Asia", "gateio": "Asia", "kraken": "NE", "upbit": "Korea"}
     pipeline = make_pipeline(regions=[regions[recorded.exchange]])
-    feed(pipeline, recorded.exchange, recorded.records())
+    feed(pipeline, recorded.exchange, recorded.records(), recorded.headers)
 
     pipeline.run("orderbook")
 

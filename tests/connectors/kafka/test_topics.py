@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -52,6 +53,8 @@ def test_the_topics_are_those_of_the_contract() -> None:
         for kind, count in counts.items():
             expected[f"{prefix}SocketDataIn-{kind}"] = count
             expected[f"{prefix}SocketDataIn-{kind}.dlq"] = count
+        # Not of the contract: where the order book dataflow asks the collector for snapshots.
+        expected[f"{prefix}SocketDataIn-Orderbook.requests"] = counts["Orderbook"]
         expected[f"Region.{region}_TickerPreprocessing"] = counts["ticker"]
         expected[f"Region.{region}_OrderbookPreprocessing"] = counts["Orderbook"]
         expected[f"Region.{region}_TakerVolumePreprocessing"] = counts["trade"]
@@ -121,3 +124,24 @@ def test_an_option_that_librdkafka_does_not_know_is_refused(settings: Settings) 
 
     with pytest.raises(SettingsError, match=r"securty\.protocol"):
         ensure_topics(config, settings)
+
+
+def test_a_dead_letter_topic_takes_the_longest_record_with_its_reason(
+    kafka: str, settings: Settings
+) -> None:
+    ensure_topics({"bootstrap.servers": kafka}, settings)
+    raw = next(iter(settings.regions.values())).topics.trade
+    longest = b"x" * (1_048_588 - 200)
+    failures: list[object] = []
+    producer = Producer({"bootstrap.servers": kafka, "message.max.bytes": 16_777_216})
+
+    def note(error: object, message: object) -> None:
+        del message
+        failures.append(error)
+
+    producer.produce(raw, longest, partition=0, on_delivery=note)
+    headers: dict[str, str | bytes | None] = {"dlq.error": "y" * 1_024, "dlq.topic": raw}
+    producer.produce(raw + ".dlq", longest, partition=0, headers=headers, on_delivery=note)
+    producer.flush(10)
+
+    assert failures == [None, None]
