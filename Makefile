@@ -12,7 +12,7 @@ UV := $(STATE)/bootstrap/bin/uv
 BOOTSTRAPPED := $(STATE)/bootstrap/uv-$(UV_VERSION)
 INSTALLED := .venv/installed
 
-.PHONY: help run test bench up down lint
+.PHONY: help run test fuzz bench up down lint
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ run: $(INSTALLED) ## Run the whole pipeline with recorded market data, on this m
 
 test: $(INSTALLED) ## Run all tests, against real services
 	@.venv/bin/pytest $(ARGS)
+
+fuzz: $(INSTALLED) ## Send 100,000 broken frames of each exchange through the dataflows
+	@FUZZ_FRAMES=100000 .venv/bin/python -m pytest tests/dataflows/test_fuzz.py
 
 bench: $(INSTALLED) ## Run the benchmarks, beside the peers
 	@.venv/bin/python -m tests.bench $(ARGS)
