@@ -33,6 +33,8 @@ from connectors.services.stack import BUILDER, NAMES, Stack, state_folder
 from schemas.errors import UnavailableError
 
 FLOWS: Final = ("taker_volume", "ticker", "orderbook")
+# Waits for the object store, which the first time takes minutes to build.
+ARCHIVE: Final = "archive"
 
 API_PORT: Final = 8000
 # One process a flow here; the store may later be shared by as many.
@@ -130,9 +132,8 @@ class Demonstration:
             environment = Environment.read({**os.environ, **self._variables})
             made = list(initialize(environment, load_settings(environment), with_bucket=False))
             progress.done("Topics and tables", "; ".join(made[:2]))
-        ports = processes.choose_ports({f"{flow} metrics": None for flow in FLOWS})
         for flow in FLOWS:
-            self._add_flow(flow, ports[f"{flow} metrics"])
+            self._add_flow(flow)
         port = int(os.environ.get("API_PORT", API_PORT))
         if not processes.port_is_free(port):
             taken, port = port, processes.choose_ports({"api": None})["api"]
@@ -178,7 +179,10 @@ class Demonstration:
                 self._stack.stop(progress=progress)
             progress.done("marketflow", "stopped")
 
-    def _add_flow(self, flow: str, metrics_port: int) -> None:
+    def _add_flow(self, flow: str) -> Part:
+        taken = {part.variables.get("METRICS_PORT") for part in self._parts}
+        while (port := str(processes.choose_ports({flow: None})[flow])) in taken:
+            pass
         store = self._folder / flow
         if not any(store.glob("part-*.sqlite3")):
             store.mkdir(parents=True, exist_ok=True)
@@ -186,11 +190,13 @@ class Demonstration:
             subprocess.run([*make_store, str(RECOVERY_PARTITIONS)], check=True)  # noqa: S603
         recovery = ["-r", str(store), "-s", str(SNAPSHOT_SECONDS), "-b", "0"]
         command = [sys.executable, "-m", "bytewax.run", f"dataflows.{flow}", *recovery]
-        self._add(flow, command, stays=True, METRICS_PORT=str(metrics_port))
+        return self._add(flow, command, stays=True, METRICS_PORT=port)
 
-    def _add(self, name: str, command: list[str], *, stays: bool, **variables: str) -> None:
+    def _add(self, name: str, command: list[str], *, stays: bool, **variables: str) -> Part:
         log = self._log_folder / f"{name}.log"
-        self._parts.append(Part(name, command, {**self._variables, **variables}, log, stays=stays))
+        part = Part(name, command, {**self._variables, **variables}, log, stays=stays)
+        self._parts.append(part)
+        return part
 
     def _launch(self, part: Part) -> None:
         def record(process: Process) -> None:
@@ -215,12 +221,14 @@ class Demonstration:
         """MinIO may have come up since: its first build takes minutes."""
         if self._has_bucket or not self._stack.endpoints().s3_endpoint_url:
             return
-        environment = Environment.read({**os.environ, **self._stack.endpoints().variables()})
+        self._variables = self._stack.endpoints().variables()
+        environment = Environment.read({**os.environ, **self._variables})
         try:
             list(initialize(environment, load_settings(environment)))
         except UnavailableError:
             return  # it has only just started
         self._has_bucket = True
+        self._launch(self._add_flow(ARCHIVE))
 
     def _figures(self, part: Part) -> dict[str, float]:
         """What a dataflow has counted; empty while it does not answer."""
@@ -239,25 +247,33 @@ class Demonstration:
         before_at, before = self._seen.get(part.name, (now, messages))
         self._seen[part.name] = (now, messages)
         rows = sums["marketflow_rows_total"]
+        written = rows + sums["marketflow_objects_total"]
         if rows and self._first_row_seconds is None:
             self._first_row_seconds = now - self._began_at
         return {
             "messages": messages,
             "rate": max(0.0, messages - before) / (now - before_at) if now > before_at else 0.0,
             "lag": sums["marketflow_lag"],
-            "rows": rows,
+            "written": written,
             "dead letters": sums["marketflow_reader_totaldead_letters"],
         }
 
     def _picture(self, figures: dict[str, dict[str, float]]) -> Group:
         table = Table("dataflow", box=SIMPLE_HEAD)
-        for column in ("messages", "a second", "lag", "rows written", "dead letters", "restarts"):
+        for column in (
+            "messages",
+            "a second",
+            "lag",
+            "written",
+            "dead letters",
+            "restarts",
+        ):
             table.add_column(column, justify="right")
         table.add_column("state")
         for part in self._parts:
             counted = figures.get(part.name, {})
             state = Text("running", "green") if part.is_running else Text("starting again", "red")
-            names = ("messages", "rate", "lag", "rows", "dead letters")
+            names = ("messages", "rate", "lag", "written", "dead letters")
             cells = [f"{counted[name]:,.0f}" if name in counted else "" for name in names]
             table.add_row(part.name, *cells, str(part.restarts or ""), state)
         return Group(

@@ -40,3 +40,4 @@ TICKERS_LEFT_OUT: Final = Counter(
 )
 ROWS: Final = Counter("marketflow_rows", "Rows written to PostgreSQL", ("table",))
 PRODUCED: Final = Counter("marketflow_produced", "Records delivered to Kafka", ("topic",))
+OBJECTS: Final = Counter("marketflow_objects", "Objects written to the archive", ("topic",))

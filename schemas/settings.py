@@ -113,6 +113,19 @@ class PostgresSettings(_Strict, frozen=True):
     flush_timeout_ms: Milliseconds = 60_000
 
 
+Records: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+
+
+class ArchiveSettings(_Strict, frozen=True):
+    """How much one object of the archive holds."""
+
+    group: Name = "Archive_group_id"
+    ticker_records: Records = 20
+    orderbook_records: Records = 50
+    taker_volume_records: Records = 100
+    time_limit_ms: Milliseconds = 60_000
+
+
 class Settings(_Strict, frozen=True):
     """The whole of ``pipeline.yaml``."""
 
@@ -122,6 +135,7 @@ class Settings(_Strict, frozen=True):
     orderbook: OrderbookSettings = OrderbookSettings()
     kafka: KafkaSettings = KafkaSettings()
     postgres: PostgresSettings = PostgresSettings()
+    archive: ArchiveSettings = ArchiveSettings()
 
     @cached_property
     def exchange_of_market(self) -> Mapping[str, str]:
