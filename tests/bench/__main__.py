@@ -13,7 +13,14 @@ from connectors.environment import checkout
 from connectors.services.stack import Stack, state_folder
 from tests.bench.ground import Ground, measure, prepare
 
-BENCHMARKS = {"taker_volume": (1_000_000, (200, 1_000))}
+# Records of a run, and of how many symbols.
+BENCHMARKS = {
+    "taker_volume": (1_000_000, (200, 1_000)),
+    "orderbook_upbit": (100_000, (50,)),
+    "orderbook_okx": (200_000, (20,)),
+    "orderbook_kraken": (200_000, (20,)),
+    "ticker": (200_000, (200,)),
+}
 
 
 @click.command()
