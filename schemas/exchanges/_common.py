@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from schemas.errors import DecodeError
-from schemas.numbers import PRODUCT, SUM, exact_product
+from schemas.numbers import PRODUCT, SUM, exact_product, exact_products
 from schemas.records import Kind, Level, TradeId
 from schemas.symbols import CACHED, spot
 
@@ -113,8 +113,11 @@ def full_levels(levels: Iterable[Level], path: str) -> list[Level]:
     Raises:
         DecodeError: A price or size is negative, not finite or out of bounds.
     """
+    found = list(levels)
+    if _are_levels(found):
+        return found
     try:
-        return [level for level in levels if _is_level(*level)]
+        return [level for level in found if _is_level(*level)]
     except DecodeError as error:
         raise DecodeError(f"{path}: {error}") from error
 
@@ -132,6 +135,17 @@ def changed_levels(levels: Iterable[Level], path: str) -> list[Level]:
     except DecodeError as error:
         raise DecodeError(f"{path}: {error}") from error
     return changed
+
+
+def _are_levels(levels: list[Level]) -> bool:
+    """Whether all are levels for sure: much faster than one by one, and so it is for most books."""
+    if not levels:
+        return True
+    try:
+        exact_products(*zip(*levels, strict=True))
+    except DecodeError:
+        return False
+    return True
 
 
 def _is_level(price: Decimal, size: Decimal) -> bool:

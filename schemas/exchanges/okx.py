@@ -194,13 +194,15 @@ def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:  # noqa: ARG001 
     Raises:
         DecodeError: A field is missing or wrong.
     """
+    try:
+        book_frame = _book_frame.decode(frame)
+        return [_book_update(book, book_frame) for book in book_frame.data]
+    except FAILURES:
+        pass  # another message, or a broken one: the way below finds out which
     with decoding(_NAME):
-        try:
-            book_frame = _book_frame.decode(frame)
-        except FAILURES:
-            if _classified(frame)[0] != "orderbook":
-                return []
-            raise
+        if _classified(frame)[0] != "orderbook":
+            return []
+        book_frame = _book_frame.decode(frame)
         return [_book_update(book, book_frame) for book in book_frame.data]
 
 

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ UNIT = "updates"
 FLOW = "orderbook"
 START_MS = 1_729_678_800_000
 ZERO = Decimal(0)
+RATIO = Context(prec=40)
 
 Levels = Iterable[tuple[Decimal, Decimal]]
 Decoded = tuple[str, int, bool, Levels, Levels, int | None]
@@ -109,7 +110,7 @@ def loop(
                 symbol, time_ms, is_whole, bids, asks, expected = decode(message.value() or b"")
                 book = books.get(symbol)
                 if book is None:
-                    book = books[symbol] = (Side(), Side(), [Mean(), Mean(), Mean()])
+                    book = books[symbol] = (Side(), Side(), [Mean() for _ in range(5)])
                 bid_side, ask_side, means = book
                 if is_whole:
                     bid_side.replace(bids)
@@ -123,9 +124,15 @@ def loop(
                     raise SystemExit("the checksum differs")
                 bid, ask = bid_side.prices[-1], ask_side.prices[0]
                 spread = ask - bid
-                for mean, figure in zip(
-                    means, (spread, bid_side.total, ask_side.total), strict=True
-                ):
+                bid_volume, ask_volume = bid_side.total, ask_side.total
+                figures = (
+                    spread,
+                    RATIO.divide(spread * 20_000, bid + ask),
+                    bid_volume,
+                    ask_volume,
+                    RATIO.divide(bid_volume - ask_volume, bid_volume + ask_volume),
+                )
+                for mean, figure in zip(means, figures, strict=True):
                     mean.set(figure, time_ms)
                 rows[symbol, time_ms // 60_000] = rows.get((symbol, time_ms // 60_000), 0) + 1
                 value = encode(

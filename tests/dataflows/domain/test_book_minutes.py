@@ -378,7 +378,8 @@ def expected_minute(observed: list[Observed], minute: int) -> dict[str, Any]:
             value
             for state, span in spans
             if (value := value_of(state.summary)) is not None
-            and (span or start_ns <= state.time_ns)
+            # What changes nothing makes no new state, even at the very start of a minute.
+            and (span or (start_ns <= state.time_ns and state.has_changed))
         ]
         row[f"{name}_min"], row[f"{name}_max"] = min(seen, default=None), max(seen, default=None)
     return {name: value for name, value in row.items() if name in BookMinute.__struct_fields__}
