@@ -11,6 +11,7 @@ from rich.table import Table
 
 from connectors.environment import checkout
 from connectors.services.stack import Stack, state_folder
+from tests.bench import peers
 from tests.bench.ground import Ground, measure, prepare
 
 # Records of a run, and of how many symbols.
@@ -41,6 +42,8 @@ def main(names: tuple[str, ...], count: int | None, rounds: int) -> None:
     finally:
         stack.stop()
     console.print(table)
+    if not names:
+        peers.show(console)
 
 
 def _measure(

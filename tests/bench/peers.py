@@ -1,0 +1,118 @@
+"""Recorded frames to records, in memory: this project beside cryptofeed.
+
+Both decode the same frames, keep the books and verify every checksum. This project's side makes
+the records that it publishes of each book as well.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from connectors.clock import now_ns
+from connectors.environment import checkout
+from connectors.services.stack import state_folder
+from dataflows.domain.book_feed import BookFeed
+from dataflows.domain.book_reader import BookBatch, BookReader
+from dataflows.domain.trade_reader import TradeReader
+from schemas.exchanges import decoder_of
+from schemas.processed import encode_orderbooks
+from schemas.settings import Settings, parse_settings
+from tests.schemas.exchanges.asia_frames import recording
+
+CRYPTOFEED = "cryptofeed==2.4.1"
+ROUNDS = 40
+
+# Exchange, cryptofeed's name of it, recording, kinds of frames.
+RECORDED = (
+    ("upbit", "Upbit", "upbit", ("orderbook",)),
+    ("okx", "OKX", "okx", ("orderbook",)),
+    ("kraken", "Kraken", "kraken-v1-book", ("orderbook",)),
+    ("upbit", "Upbit", "upbit", ("trade",)),
+    ("okx", "OKX", "okx", ("trade",)),
+)
+
+
+class _Message:
+    def __init__(self, offset: int, key: bytes, value: bytes) -> None:
+        self._fields = offset, key, value
+
+    def offset(self) -> int:
+        return self._fields[0]
+
+    def key(self) -> bytes:
+        return self._fields[1]
+
+    def value(self) -> bytes:
+        return self._fields[2]
+
+    def headers(self) -> None:
+        return None
+
+
+def show(console: Console) -> None:
+    """Measures and prints the table; makes cryptofeed's environment the first time."""
+    root = checkout()
+    python = _environment(state_folder(root) / "bench" / "cryptofeed")
+    path = root / "pipeline.yaml"
+    settings = parse_settings(path.read_bytes(), str(path))
+    table = Table("recorded frames", "frames", "marketflow /s", "cryptofeed /s", "ratio")
+    for exchange, theirs, name, kinds in RECORDED:
+        decoder = decoder_of(exchange)
+        frames = [frame for frame in recording(name) if decoder.kind(frame) in kinds]
+        our_rate = _ours(settings, exchange, kinds[0], frames)
+        their_rate = _theirs(python, theirs, frames)
+        table.add_row(
+            f"{exchange} {kinds[0]}",
+            f"{len(frames):,}",
+            f"{our_rate:,.0f}",
+            f"{their_rate:,.0f}",
+            f"{our_rate / their_rate:.2f}",
+        )
+    console.print(table)
+
+
+def _environment(folder: Path) -> Path:
+    python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", CRYPTOFEED], check=True)
+    return python
+
+
+def _theirs(python: Path, exchange: str, frames: Sequence[bytes]) -> float:
+    path = python.parents[1] / "frames"
+    path.write_bytes(b"\n".join(frames))
+    script = Path(__file__).with_name("cryptofeed_peer.py")
+    done = subprocess.run(
+        [str(python), str(script), exchange, str(path), str(ROUNDS)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout.split()[-1])
+
+
+def _ours(settings: Settings, exchange: str, kind: str, frames: Sequence[bytes]) -> float:
+    region = settings.exchanges[exchange].region
+    messages: list[Any] = [_Message(at, exchange.encode(), f) for at, f in enumerate(frames)]
+    started = time.perf_counter()
+    for _ in range(ROUNDS):
+        if kind == "trade":
+            TradeReader(settings, region, "t", 0).read(messages, now_ns())
+            continue
+        feeds: dict[str, BookFeed] = {}
+        for key, batch in BookReader(settings, region, "t", 0).read(messages, now_ns()):
+            if not isinstance(batch, BookBatch):
+                raise SystemExit(f"{exchange}: a recorded frame was refused: {batch}")
+            name, _, symbol = key.partition(":")
+            output = feeds.setdefault(key, BookFeed(name, symbol, 0)).fold(batch)
+            if output.problems:
+                raise SystemExit(f"{exchange}: {output.problems[0]}")
+            encode_orderbooks(output.summaries, settings)
+    return len(frames) * ROUNDS / (time.perf_counter() - started)
