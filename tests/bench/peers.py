@@ -68,8 +68,6 @@ def show(console: Console) -> None:
     path = root / "pipeline.yaml"
     settings = parse_settings(path.read_bytes(), str(path))
     table = Table("frames of", "whole /s", "same work /s", "cryptofeed /s", "ratio")
-        "recorded frames", "frames", "all of it /s", "same work /s", "cryptofeed /s", "ratio"
-    )
     for exchange, theirs, name, kinds in RECORDED:
         decoder = decoder_of(exchange)
         frames = [frame for frame in recording(name) if decoder.kind(frame) in kinds]
