@@ -129,8 +129,6 @@ def changed_levels(levels: Iterable[Level], path: str) -> list[Level]:
         DecodeError: A price is not positive, or a size negative, not finite or out of bounds.
     """
     changed = list(levels)
-    if _are_levels([(price, size or _ONE) for price, size in changed]):
-        return changed
     try:
         for price, size in changed:
             exact_product(price, size or _ONE)
