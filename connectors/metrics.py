@@ -2,10 +2,25 @@
 
 from typing import Final
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 MESSAGES: Final = Counter("marketflow_messages", "Raw records read", ("topic", "partition"))
 BYTES: Final = Counter("marketflow_bytes", "Bytes of raw records read", ("topic", "partition"))
+BATCHES: Final = Counter("marketflow_batches", "Batches read", ("topic", "partition"))
+EVENT_DELAY: Final = Gauge(
+    "marketflow_event_delay_seconds",
+    "How far the newest time of an exchange in the partition is behind the wall clock",
+    ("topic", "partition"),
+)
+FLUSH_SECONDS: Final = Histogram(
+    "marketflow_flush_seconds",
+    "How long the end of an epoch waited for a sink to have everything",
+    ("sink",),
+    buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60),
+)
+REVISIONS: Final = Counter(
+    "marketflow_revisions", "Final minutes that a late trade changed", ("exchange",)
+)
 LAG: Final = Gauge(
     "marketflow_lag", "Records of the partition that were not read yet", ("topic", "partition")
 )

@@ -17,6 +17,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors import clock, metrics
 from connectors.environment import Environment
+from connectors.health import HEART
 from connectors.kafka.source import STOP
 from connectors.s3 import make_client
 from dataflows.domain.archive import ArchiveObject, PartitionRuns, RunState
@@ -174,6 +175,7 @@ class ObjectStore:
                     raise UndeliveredError(
                         f"{key}: not stored before the end of the flow: {error}"
                     ) from error
+                HEART.beat()  # it waits, and does not hang
                 time.sleep(backoff_seconds)
                 backoff_seconds = min(2 * backoff_seconds, _BACKOFF_LIMIT_SECONDS)
             else:

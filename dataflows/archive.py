@@ -61,5 +61,5 @@ def _make_reader(topic: str, partition: int, state: None) -> ArchiveReader:
 def __getattr__(name: str) -> Dataflow:
     # `python -m bytewax.run` asks for `flow`: made only then, so that an import connects nothing.
     if name == "flow":
-        return runtime.launch(build)
+        return runtime.launch(build, needs=("kafka", "minio"))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

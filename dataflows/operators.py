@@ -58,6 +58,9 @@ class MinutesLogic(StatefulBatchLogic[TradeBatch, list[TakerVolume], LogicState]
         if minutes.duplicates > duplicates_before:
             new = minutes.duplicates - duplicates_before
             metrics.DUPLICATES.labels(minutes.exchange).inc(new)
+        revisions = sum([row.revision > 1 for row in rows])
+        if revisions:
+            metrics.REVISIONS.labels(minutes.exchange).inc(revisions)
         rows += self._due_estimates(minutes)
         return ([rows] if rows else []), values[-1].retired
 

@@ -1,7 +1,6 @@
 """What every dataflow does at its start: settings, signals, logs, metrics, garbage collection."""
 
 import gc
-import logging
 import os
 import signal
 import sys
@@ -11,10 +10,12 @@ from types import FrameType
 from typing import Final
 
 from bytewax.dataflow import Dataflow
-from prometheus_client import start_http_server
 
+from connectors import logs
 from connectors.environment import Environment, load_settings
+from connectors.health import Health, checks_of, serve
 from connectors.kafka.source import STOP
+from connectors.services.stack import Name
 from schemas.errors import MarketflowError, SettingsError
 from schemas.settings import Settings
 
@@ -23,20 +24,23 @@ from schemas.settings import Settings
 GC_THRESHOLD: Final = 200_000
 
 
-def launch(build: Callable[[Environment, Settings], Dataflow]) -> Dataflow:
+def launch(
+    build: Callable[[Environment, Settings], Dataflow],
+    needs: tuple[Name, ...] = ("kafka", "postgres"),
+) -> Dataflow:
     """Makes a dataflow of the environment's settings, and its process ready to run it.
 
     What is wrong with either ends the process with a sentence instead of a traceback.
+
+    Args:
+        build: Makes the dataflow, without a connection.
+        needs: The services without which it is not ready.
     """
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
     try:
         environment = Environment.read()
         flow = build(environment, load_settings(environment))
-        _serve_metrics()
+        logs.configure(flow.flow_id, environment.shard)
+        _serve_health(Health(checks_of(environment, needs)))
     except MarketflowError as error:
         sys.exit(f"marketflow: {error}")
     _drain_on_signals()
@@ -62,11 +66,11 @@ def _drain(number: int, frame: FrameType | None) -> None:
     STOP.is_set = True
 
 
-def _serve_metrics() -> None:
+def _serve_health(health: Health) -> None:
     port = os.environ.get("METRICS_PORT")
     if not port:
         return
     try:
-        start_http_server(int(port))
+        serve(int(port), health)
     except (ValueError, OverflowError, OSError) as error:
         raise SettingsError(f"METRICS_PORT is {port!r}: {error}; expected a free port") from error

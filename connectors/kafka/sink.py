@@ -16,7 +16,7 @@ import msgspec
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from connectors.metrics import PRODUCED
+from connectors.metrics import FLUSH_SECONDS, PRODUCED
 from schemas.errors import UndeliveredError
 
 KafkaConfig: TypeAlias = Mapping[str, str | int | float | bool]
@@ -230,7 +230,8 @@ class _Lane(StatefulSinkPartition[list[OutRecord], None]):
         self._producer.poll()
 
     def snapshot(self) -> None:
-        self._producer.flush()
+        with FLUSH_SECONDS.labels("kafka").time():
+            self._producer.flush()
         for topic, count in self._sent.items():
             PRODUCED.labels(topic).inc(count)
         self._sent.clear()

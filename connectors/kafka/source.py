@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from connectors import clock, metrics
 from connectors.environment import Shard
+from connectors.health import HEART
 from schemas.errors import SettingsError, UnavailableError
 from schemas.settings import KafkaSettings
 
@@ -50,6 +51,11 @@ class Reader(Protocol[X]):
     @property
     def counts(self) -> Counter[str]:
         """What it has counted since this was last cleared."""
+        ...
+
+    @property
+    def newest_ns(self) -> int:
+        """The newest time of an exchange that it has read, 0 for none."""
         ...
 
     def read(self, messages: Sequence[Message], now_ns: int, /) -> list[X]:
@@ -117,7 +123,9 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
 
     @override
     def list_parts(self) -> list[str]:
-        client = Consumer({**self._client_config, "group.id": "marketflow-metadata"})
+        # What it has to say comes as an exception; its log would repeat it a hundred times.
+        quiet = {"log_level": 0, "error_cb": _say_nothing}
+        client = Consumer({**self._client_config, **quiet, "group.id": "marketflow-metadata"})
         try:
             parts = [
                 f"{topic}/{partition}"
@@ -198,6 +206,7 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
 
     @override
     def next_batch(self) -> list[X]:
+        HEART.beat()
         self._commit()
         self._next_awake = None
         if STOP.is_set or self._finished:
@@ -326,8 +335,13 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         lag = self._lag()
         if lag is not None:
             metrics.LAG.labels(*self._labels).set(lag)
+        newest_ns = self._reader.newest_ns
+        if newest_ns:
+            delay_seconds = (clock.now_ns() - newest_ns) / 1_000_000_000
+            metrics.EVENT_DELAY.labels(*self._labels).set(delay_seconds)
 
     def _count(self, messages: list[Message]) -> None:
+        metrics.BATCHES.labels(*self._labels).inc()
         metrics.MESSAGES.labels(*self._labels).inc(len(messages))
         metrics.BYTES.labels(*self._labels).inc(sum(map(len, messages)))
         for name, count in self._reader.counts.items():
@@ -388,6 +402,10 @@ def _committed(consumer: Consumer, position: TopicPartition) -> int | None:
         log.warning("%s/%s: offset not shown: %s", position.topic, position.partition, error)
         return None
     return found.offset
+
+
+def _say_nothing(error: KafkaError) -> None:
+    del error
 
 
 def _report_error(error: KafkaError) -> None:

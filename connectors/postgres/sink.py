@@ -6,6 +6,7 @@ from typing import Final, Generic
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
+from connectors.metrics import FLUSH_SECONDS
 from connectors.postgres.tables import R, Table
 from connectors.postgres.writer import TableWriter
 from schemas.settings import PostgresSettings
@@ -70,7 +71,8 @@ class _Lane(StatefulSinkPartition[list[R], None], Generic[R]):
 
     def snapshot(self) -> None:
         # An exception here keeps the epoch open: it is replayed from the last durable one.
-        self._writer.flush(self._timeout_seconds)
+        with FLUSH_SECONDS.labels("postgres").time():
+            self._writer.flush(self._timeout_seconds)
 
     def close(self) -> None:
         self._sink.release()

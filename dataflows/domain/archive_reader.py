@@ -42,9 +42,14 @@ class ArchiveReader:
     def __init__(self, topic: str, partition: int) -> None:
         self._topic = topic
         self._partition = partition
-        self._ticked_ns = 0
+        self._ticked_ns = self._newest_ns = 0
         self.counts: Counter[str] = Counter()
         """Records since it was last cleared."""
+
+    @property
+    def newest_ns(self) -> int:
+        """The newest time of an exchange that it has read, 0 for none."""
+        return self._newest_ns
 
     def read(self, messages: Sequence[LoggedMessage], now_ns: int) -> list[Item]:
         """The records of a batch."""
@@ -53,6 +58,7 @@ class ArchiveReader:
             log_record(m.offset() or 0, m.key(), m.value(), m.timestamp()[1]) for m in messages
         ]
         self.counts["archived"] += len(records)
+        self._newest_ns = max([self._newest_ns, *(record.time_ns for record in records)])
         self._ticked_ns = 0
         return [self._item(records)]
 

@@ -67,7 +67,7 @@ class BookClock:
     ) -> None:
         self._exchange = exchange
         self._lateness_ns = lateness_ns
-        self._newest_ns, self._final_before, active, last_minutes = state or (0, 0, [], {})
+        self.newest_ns, self._final_before, active, last_minutes = state or (0, 0, [], {})
         self._told_final_before = self._final_before
         self._active = set(active)
         self._last_minutes = dict(last_minutes)
@@ -75,15 +75,15 @@ class BookClock:
 
     def state(self) -> BookClockState:
         """A copy to store, plain values only; to be taken when everything was collected."""
-        return self._newest_ns, self._final_before, sorted(self._active), dict(self._last_minutes)
+        return self.newest_ns, self._final_before, sorted(self._active), dict(self._last_minutes)
 
     def take(self, time_ns: int, update: BookUpdate, *, verify: bool) -> None:
         """Takes an update in; one that is too late for its minute counts in the first open one.
 
         The state that it made exists from then on, whatever its stamp says.
         """
-        if time_ns > self._newest_ns:
-            self._newest_ns = time_ns
+        if time_ns > self.newest_ns:
+            self.newest_ns = time_ns
             self._advance(time_ns)
         time_ns = max(time_ns, self._final_before * MINUTE_NS)
         self._active.add(time_ns // MINUTE_NS)
@@ -91,11 +91,11 @@ class BookClock:
 
     def pass_time(self, silent_ns: int) -> None:
         """Moves event time on without an update: the exchange has been silent for this long."""
-        self._advance(self._newest_ns + silent_ns)
+        self._advance(self.newest_ns + silent_ns)
 
     def finish(self) -> None:
         """Makes every minute final that has an update: there will be no more."""
-        self._advance(self._newest_ns + MINUTE_NS + self._lateness_ns)
+        self._advance(self.newest_ns + MINUTE_NS + self._lateness_ns)
 
     def collect(self) -> list[BookBatch]:
         """A batch of each book that has news: updates, or minutes that became final."""
@@ -170,6 +170,11 @@ class BookReader:
     def counts(self) -> Counter[str]:
         """Updates, skipped frames and dead letters since it was last cleared."""
         return self._frames.counts
+
+    @property
+    def newest_ns(self) -> int:
+        """The newest time of an exchange that it has read, 0 for none."""
+        return max((clock.newest_ns for clock in self._clocks.values()), default=0)
 
     def read(self, messages: Sequence[RawMessage], now_ns: int) -> list[Item]:
         """What a batch of records means for each book, and the records that mean nothing.

@@ -48,7 +48,7 @@ class ExchangeClock:
     def __init__(self, exchange: str, limits: Limits, state: ClockState | None = None) -> None:
         self._exchange = exchange
         self._limits = limits
-        self._newest_ns, self._told_final_before, active, last_minutes = state or (0, 0, [], {})
+        self.newest_ns, self._told_final_before, active, last_minutes = state or (0, 0, [], {})
         self._active = set(active)
         self._last_minutes = dict(last_minutes)
         self._in_time = _by_minute_and_symbol()
@@ -57,7 +57,7 @@ class ExchangeClock:
 
     def state(self) -> ClockState:
         """A copy to store, plain values only; to be taken when everything was collected."""
-        return self._newest_ns, self._final_before, sorted(self._active), dict(self._last_minutes)
+        return self.newest_ns, self._final_before, sorted(self._active), dict(self._last_minutes)
 
     def take_all(self, trades: list[Trade], now_ns: int) -> bool:
         """Takes trades in if all are of one minute and in time, and none moves the final minutes.
@@ -73,7 +73,7 @@ class ExchangeClock:
             or newest_ns > now_ns + self._limits.future_ns
         ):
             return False
-        self._newest_ns = max(self._newest_ns, newest_ns)
+        self.newest_ns = max(self.newest_ns, newest_ns)
         self._active.add(at)
         minute = self._in_time[at]
         for trade in trades:
@@ -93,7 +93,7 @@ class ExchangeClock:
         """
         refused: list[tuple[Origin, str]] = []
         latest_ns = now_ns + self._limits.future_ns
-        newest_ns, final_from_ns = self._newest_ns, self._final_from_ns
+        newest_ns, final_from_ns = self.newest_ns, self._final_from_ns
         next_final_ns = self._next_final_ns
         minute_start_ns = minute_end_ns = 0
         for origin, trades in frames:
@@ -119,16 +119,16 @@ class ExchangeClock:
                     minute = self._in_time[at]
                     self._active.add(at)
                 minute[trade.symbol].append(trade)
-        self._newest_ns = newest_ns
+        self.newest_ns = newest_ns
         return refused
 
     def pass_time(self, silent_ns: int) -> None:
         """Moves event time on without a trade: the exchange has been silent for this long."""
-        self._advance(self._newest_ns + silent_ns)
+        self._advance(self.newest_ns + silent_ns)
 
     def finish(self) -> None:
         """Makes every minute final that has a trade: there will be no more."""
-        self._advance(self._newest_ns + MINUTE_NS + self._limits.lateness_ns)
+        self._advance(self.newest_ns + MINUTE_NS + self._limits.lateness_ns)
 
     def collect(self) -> list[TradeBatch]:
         """A batch of each symbol that has news: trades, or minutes that became final."""

@@ -28,6 +28,7 @@ class TickerReader:
 
     def __init__(self, settings: Settings, region: str, topic: str, partition: int) -> None:
         self._future_ns = settings.taker_volume.future_limit_ms * NS_PER_MS
+        self._newest_ns = 0
         self._frames: FrameReader[TickerUpdate] = FrameReader(
             settings, region, topic, partition, _decode_tickers
         )
@@ -36,6 +37,11 @@ class TickerReader:
     def counts(self) -> Counter[str]:
         """Tickers, skipped frames and dead letters since it was last cleared."""
         return self._frames.counts
+
+    @property
+    def newest_ns(self) -> int:
+        """The newest time of an exchange that it has read, 0 for none."""
+        return self._newest_ns
 
     def read(self, messages: Sequence[RawMessage], now_ns: int) -> list[Item]:
         """The updates of each symbol in the order of the log, and the records without any.
@@ -53,6 +59,7 @@ class TickerReader:
                     if time_ns > now_ns + self._future_ns:
                         self._refuse(batch, message, update.symbol, time_ns, now_ns)
                         continue
+                    self._newest_ns = max(self._newest_ns, time_ns)
                     updates[f"{exchange}:{update.symbol}"].append(StampedUpdate(time_ns, update))
         self.counts["tickers"] += sum(map(len, updates.values()))
         batches: list[Item] = [(key, TickerBatch(key, found)) for key, found in updates.items()]

@@ -65,6 +65,11 @@ class TradeReader:
         """Trades, skipped frames and dead letters since it was last cleared."""
         return self._frames.counts
 
+    @property
+    def newest_ns(self) -> int:
+        """The newest time of an exchange that it has read, 0 for none."""
+        return max((clock.newest_ns for clock in self._clocks.values()), default=0)
+
     def read(self, messages: Sequence[RawMessage], now_ns: int) -> list[Item]:
         """What a batch of records means for each symbol, and the records that mean nothing.
 

@@ -29,6 +29,10 @@ class Values:
         self.seen = state or 0
         self.counts: Counter[str] = Counter()
 
+    @property
+    def newest_ns(self) -> int:
+        return 0
+
     def read(self, messages: Sequence[RawMessage], _now_ns: int) -> list[bytes | None]:
         self.seen += len(messages)
         return [message.value() for message in messages]
