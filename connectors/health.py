@@ -16,9 +16,9 @@ import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from typing_extensions import override
 
+from connectors import probes
 from connectors.environment import Environment
-from connectors.services import probes
-from connectors.services.stack import Name
+from connectors.probes import Name
 
 # Longer than the sinks wait for a service before they end the process by themselves.
 LIVE_SECONDS: Final = 120.0

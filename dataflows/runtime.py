@@ -15,7 +15,7 @@ from connectors import logs
 from connectors.environment import Environment, load_settings
 from connectors.health import Health, checks_of, serve
 from connectors.kafka.source import STOP
-from connectors.services.stack import Name
+from connectors.probes import Name
 from schemas.errors import MarketflowError, SettingsError
 from schemas.settings import Settings
 

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from connectors import probes
 from connectors.environment import Environment, checkout
-from connectors.services import probes
 from connectors.services.processes import ServiceError
 from connectors.services.progress import Progress
 from connectors.services.stack import BUILDER, NAMES, TITLES, VARIABLES, Stack, state_folder

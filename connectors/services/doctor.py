@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from connectors import probes
 from connectors.environment import Environment, load_settings
-from connectors.services import kafka, minio, postgres, probes
+from connectors.probes import Name
+from connectors.services import kafka, minio, postgres
 from connectors.services.cache import cache_folder
 from connectors.services.processes import port_is_free
 from connectors.services.stack import BUILDER, NAMES, TITLES, VARIABLES
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from connectors.services.stack import Name, Stack
+    from connectors.services.stack import Stack
 
 _LITTLE_DISK_BYTES: Final = 2_000_000_000
 _SHOWN_NAMES: Final = 3

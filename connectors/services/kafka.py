@@ -13,8 +13,9 @@ import uuid
 from base64 import urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from connectors.probes import kafka_failure
 from connectors.services.cache import build_once, cached, remove
 from connectors.services.processes import (
     Launch,
@@ -100,7 +101,7 @@ def start(launch: Launch, running: Process | None) -> None:
     wait_until(
         lambda: (
             accepts_connections(launch.ports["kafka"])
-            and connection_failure({"bootstrap.servers": bootstrap_servers(launch.ports)}) is None
+            and kafka_failure({"bootstrap.servers": bootstrap_servers(launch.ports)}) is None
         ),
         process=process,
         name="Kafka",
@@ -142,35 +143,6 @@ def _spawn(launch: Launch) -> Process:
 def bootstrap_servers(ports: Mapping[str, int]) -> str:
     """Give what clients call KAFKA_BOOTSTRAP_SERVERS."""
     return f"127.0.0.1:{ports['kafka']}"
-
-
-def connection_failure(config: Mapping[str, str], timeout_seconds: float = 2.0) -> str | None:
-    """Say why no broker answers a metadata request in time; None when one does.
-
-    Args:
-        config: librdkafka's options, `bootstrap.servers` among them.
-        timeout_seconds: How long to wait.
-    """
-    from confluent_kafka import KafkaException  # noqa: PLC0415
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
-
-    reasons: list[str] = []
-    options: dict[str, Any] = {
-        **config,
-        # Its own log would repeat the reasons on the terminal, without end.
-        "log_level": 0,
-        "error_cb": lambda error: reasons.append(error.str()),
-    }
-    try:
-        client = AdminClient(options)
-    except KafkaException as exception:
-        return str(exception.args[0].str())
-    try:
-        brokers = client.list_topics(timeout=timeout_seconds).brokers
-    except KafkaException as exception:
-        client.poll(0)
-        return reasons[0] if reasons else str(exception.args[0].str())
-    return None if brokers else "it knows no broker yet"
 
 
 def _configure(properties: Path, ports: Mapping[str, int], data: Path) -> Path:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import psutil
 
+from connectors.probes import postgres_failure
 from connectors.services.cache import remove
 from connectors.services.processes import Launch, Process, ServiceError, spawn, wait_until
 
@@ -54,7 +55,7 @@ def start(launch: Launch, running: Process | None, *, password: str) -> None:
     maintenance_dsn = dsn(launch.ports, password, database="postgres")
 
     def ready() -> bool:
-        failure = connection_failure(maintenance_dsn)
+        failure = postgres_failure(maintenance_dsn)
         if failure and "password authentication failed" in failure:
             raise ServiceError(
                 f"PostgreSQL's data in {launch.folder} has another password than "
@@ -116,18 +117,6 @@ def dsn(ports: Mapping[str, int], password: str, database: str = _DATABASE) -> s
         f"postgresql://{_SUPERUSER}:{quote(password, safe='')}@127.0.0.1:{ports['postgres']}"
         f"/{database}"
     )
-
-
-def connection_failure(dsn: str, timeout_seconds: int = 2) -> str | None:
-    """Say why a server there does not answer a query in time; None when it does."""
-    import psycopg  # noqa: PLC0415
-
-    try:
-        with psycopg.connect(dsn, connect_timeout=timeout_seconds) as connection:
-            connection.execute("SELECT 1")
-    except psycopg.Error as error:
-        return str(error)
-    return None
 
 
 def _create_database(maintenance_dsn: str) -> None:

@@ -18,11 +18,12 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from rich.console import Console
 
+from connectors.probes import Name
 from connectors.services import kafka, minio, postgres
 from connectors.services.cache import remove
 from connectors.services.processes import (
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-Name = Literal["kafka", "postgres", "minio"]
 
 NAMES: Final[tuple[Name, ...]] = ("kafka", "postgres", "minio")
 TITLES: Final[dict[str, str]] = {"kafka": "Kafka", "postgres": "PostgreSQL", "minio": "MinIO"}

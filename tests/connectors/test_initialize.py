@@ -15,7 +15,7 @@ from schemas.exchanges import EXCHANGES
 from schemas.migrations import migrations
 
 PIPELINE = (Path(__file__).parents[2] / "pipeline.yaml").read_text()
-TOPICS = 27
+TOPICS = 30
 
 
 @pytest.fixture

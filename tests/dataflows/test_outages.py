@@ -15,8 +15,9 @@ import pytest
 from psycopg import sql
 
 from connectors.environment import Environment
+from connectors.probes import Name
 from connectors.services import processes
-from connectors.services.stack import Name, Stack
+from connectors.services.stack import Stack
 from tests.dataflows.harness import Pipeline, wait
 from tests.dataflows.market import MarketTrade, make_market, truth
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connectors.services import probes
+from connectors import probes
 
 if TYPE_CHECKING:
     from connectors.environment import Environment

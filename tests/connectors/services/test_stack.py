@@ -11,8 +11,8 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 
+from connectors import probes
 from connectors.environment import Environment
-from connectors.services import probes
 from connectors.services.processes import ServiceError
 from connectors.services.stack import Stack
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
-
-from connectors.services import kafka, postgres
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypy_boto3_s3 import S3Client
 
     from connectors.environment import Environment
-    from connectors.services.stack import Name
 
 TIMEOUT_SECONDS: Final = 2.0
+
+Name = Literal["kafka", "postgres", "minio"]
 
 
 def address(name: Name, environment: Environment) -> str | None:
@@ -28,11 +29,52 @@ def address(name: Name, environment: Environment) -> str | None:
 def failure(name: Name, environment: Environment) -> str | None:
     """Say in one line why a named server cannot be used; None when it can."""
     if name == "kafka":
-        return kafka.connection_failure(environment.require_kafka(), TIMEOUT_SECONDS)
+        return kafka_failure(environment.require_kafka(), TIMEOUT_SECONDS)
     if name == "minio":
         return _s3_failure(environment)
-    reason = postgres.connection_failure(environment.require_postgres(), int(TIMEOUT_SECONDS))
+    reason = postgres_failure(environment.require_postgres(), int(TIMEOUT_SECONDS))
     return " ".join(reason.split()) if reason else None
+
+
+def kafka_failure(config: Mapping[str, str], timeout_seconds: float = 2.0) -> str | None:
+    """Say why no broker answers a metadata request in time; None when one does.
+
+    Args:
+        config: librdkafka's options, `bootstrap.servers` among them.
+        timeout_seconds: How long to wait.
+    """
+    from confluent_kafka import KafkaException  # noqa: PLC0415
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
+    reasons: list[str] = []
+    options: dict[str, Any] = {
+        **config,
+        # Its own log would repeat the reasons on the terminal, without end.
+        "log_level": 0,
+        "error_cb": lambda error: reasons.append(error.str()),
+    }
+    try:
+        client = AdminClient(options)
+    except KafkaException as exception:
+        return str(exception.args[0].str())
+    try:
+        brokers = client.list_topics(timeout=timeout_seconds).brokers
+    except KafkaException as exception:
+        client.poll(0)
+        return reasons[0] if reasons else str(exception.args[0].str())
+    return None if brokers else "it knows no broker yet"
+
+
+def postgres_failure(dsn: str, timeout_seconds: int = 2) -> str | None:
+    """Say why a server there does not answer a query in time; None when it does."""
+    import psycopg  # noqa: PLC0415
+
+    try:
+        with psycopg.connect(dsn, connect_timeout=timeout_seconds) as connection:
+            connection.execute("SELECT 1")
+    except psycopg.Error as error:
+        return str(error)
+    return None
 
 
 def s3_client(environment: Environment) -> S3Client:
