@@ -17,6 +17,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "env": ("connectors.services.commands:env", "Print the services as shell variables."),
     "status": ("connectors.services.commands:status", "Show the services and whether they answer."),
     "init": ("connectors.initialize:init", "Make topics, tables and the bucket."),
+    "store": ("connectors.store:store", "Make the recovery store of a dataflow's shard."),
     "replay": ("connectors.replay.commands:replay", "Feed recorded frames into the raw topics."),
     "dlq": ("connectors.kafka.dlq_commands:dlq", "Count, show and replay dead letters."),
     "serve": ("api.serve:serve", "Serve the API and its documentation."),
