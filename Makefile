@@ -12,16 +12,21 @@ UV := $(STATE)/bootstrap/bin/uv
 BOOTSTRAPPED := $(STATE)/bootstrap/uv-$(UV_VERSION)
 INSTALLED := .venv/installed
 
-.PHONY: help run test fuzz bench up down lint
+.PHONY: help run test test-k8s fuzz bench up down lint
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
 
 run: $(INSTALLED) ## Run the whole pipeline with recorded market data, on this machine
 	@.venv/bin/marketflow run $(ARGS)
 
 test: $(INSTALLED) ## Run all tests, against real services
 	@.venv/bin/pytest $(ARGS)
+
+test-k8s: $(INSTALLED) ## Run the tests on the cluster that KUBECONFIG names
+	@kubectl version -o name > /dev/null 2>&1 && kubectl get nodes > /dev/null 2>&1 \
+	    || { echo "not run: no cluster answers; set KUBECONFIG (k8s/README.md, tests)"; exit 0; } \
+	    && .venv/bin/python -m pytest tests/k8s/cluster.py
 
 fuzz: $(INSTALLED) ## Send 100,000 broken frames of each exchange through the dataflows
 	@FUZZ_FRAMES=100000 .venv/bin/python -m pytest tests/dataflows/test_fuzz.py
