@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -17,6 +18,7 @@ from connectors.clock import now_ns
 from connectors.environment import Environment, load_settings
 from connectors.kafka.sink import CheckedProducer
 from connectors.replay import player
+from connectors.replay.archived import replay_archive
 from connectors.replay.player import Router, Stop, check_feed, play, timelines
 from connectors.replay.recording import Recording, shipped
 from schemas.errors import SettingsError
@@ -67,6 +69,18 @@ class _Speed(click.ParamType[float | None]):
     help="Only this; may be repeated.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many frames.")
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(["recordings", "s3"]),
+    default="recordings",
+    show_default=True,
+    help="s3: the archive; takes --topic and the three options after it.",
+)
+@click.option("--topic", help="Of the archive, for instance Region.NE_TakerVolumePreprocessing.")
+@click.option("--to-topic", help="Another topic to put its records into.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%dT%H"]), help="The first hour, UTC.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%dT%H"]), help="The hour after the last.")
 def replay(  # click passes options by name
     file: Path | None,
     feed: str | None,
@@ -74,11 +88,16 @@ def replay(  # click passes options by name
     exchanges: tuple[str, ...],
     kinds: tuple[RawKind, ...],
     limit: int | None,
+    source: str,
+    topic: str | None,
+    to_topic: str | None,
+    since: datetime | None,
+    until: datetime | None,
     *,
     shift_to_now: bool,
     loop: bool,
 ) -> None:
-    """Feed recorded frames into the raw topics.
+    """Feed recorded frames into the raw topics, or archived records into theirs.
 
     Without --shift-to-now, frames are sent as they were recorded, in the order of their times;
     --loop then leaves out the single frames of other days that the shipped recording has too.
@@ -87,6 +106,11 @@ def replay(  # click passes options by name
     gc.set_threshold(_GC_ALLOCATIONS)
     environment = Environment.read()
     settings = load_settings(environment)
+    if source == "s3":
+        if topic is None:
+            raise SettingsError("--from s3: expected --topic, the one whose records to put back")
+        replay_archive(environment, settings, topic, to_topic, since, until)
+        return
     recordings = _chosen(settings, file, feed, exchanges)
     if loop and not shift_to_now:
         recordings = [recording for recording in recordings if not recording.samples]

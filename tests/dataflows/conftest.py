@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from connectors.environment import Environment
+from tests.dataflows.archive import Archive
 from tests.dataflows.harness import Pipeline
 
 
@@ -20,3 +21,9 @@ def make_pipeline(
         return Pipeline(services, postgres_dsn, tmp_path, **arguments)
 
     return make
+
+
+@pytest.fixture
+def archive(make_pipeline: Callable[..., Pipeline], minio: Environment) -> Archive:
+    """A pipeline with a bucket; a quiet partition's records are stored after a second."""
+    return Archive(make_pipeline(changes={"archive": {"time_limit_ms": 1_000}}), minio)

@@ -1,0 +1,54 @@
+"""A pipeline of a test's own with a bucket behind it."""
+
+import gzip
+from typing import TYPE_CHECKING
+
+from connectors.environment import Environment
+from connectors.s3 import make_client
+from tests.dataflows.harness import Pipeline
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class Archive:
+    """A pipeline with a bucket of its own behind it."""
+
+    def __init__(self, pipeline: Pipeline, minio: Environment) -> None:
+        self.pipeline = pipeline
+        self.client: S3Client = make_client(minio)
+        self.bucket = minio.s3_bucket
+        self.variables = {
+            "S3_ENDPOINT_URL": minio.require_s3(),
+            "S3_BUCKET": minio.s3_bucket,
+            "AWS_ACCESS_KEY_ID": minio.aws_access_key_id or "",
+            "AWS_SECRET_ACCESS_KEY": minio.aws_secret_access_key or "",
+        }
+        self.processed = pipeline.settings.regions["NE"].processed
+
+    def objects(self) -> dict[str, tuple[bytes, dict[str, str]]]:
+        """Bodies and metadata by key."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        found = {}
+        for page in pages:
+            for entry in page.get("Contents", []):
+                got = self.client.get_object(Bucket=self.bucket, Key=entry["Key"])
+                found[entry["Key"]] = (got["Body"].read(), got["Metadata"])
+        return found
+
+    def lines(self, topic: str, partition: int = 0) -> list[bytes]:
+        """What the objects of a partition hold, in the order of their offsets; none twice."""
+        runs = []
+        for key, (body, metadata) in self.objects().items():
+            name = key.rpartition("/")[2]
+            if name.startswith(f"{topic}+{partition}+"):
+                lines = gzip.decompress(body).splitlines()
+                first, last = int(metadata["first-offset"]), int(metadata["last-offset"])
+                assert len(lines) == int(metadata["count"]) == last - first + 1
+                runs.append((first, lines))
+        runs.sort()
+        at = 0
+        for first, lines in runs:
+            assert first == at, "a record is missing, or twice"
+            at += len(lines)
+        return [line for _, lines in runs for line in lines]
