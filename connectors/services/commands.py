@@ -6,25 +6,32 @@ import os
 import shlex
 import signal
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
+import msgspec
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from connectors import probes
-from connectors.environment import Environment, checkout
+from connectors.environment import Environment, checkout, load_settings
+from connectors.kafka.lag import PartitionLag, lags
 from connectors.services.processes import ServiceError
 from connectors.services.progress import Progress
 from connectors.services.stack import BUILDER, NAMES, TITLES, VARIABLES, Stack, state_folder
+from schemas.errors import MarketflowError
 
 if TYPE_CHECKING:
     from types import FrameType
+
+WATCH_SECONDS: Final = 2.0
 
 _MARKS: Final = {"ok": ("✓", "green"), "note": ("•", "yellow"), "broken": ("✗", "red")}
 
@@ -94,10 +101,53 @@ def env(folder: Path) -> None:
 
 @click.command()
 @_with_state
-def status(folder: Path) -> None:
-    """Show where the services are, since when, and whether they answer."""
+@click.option("--watch", is_flag=True, help="Go on showing it, every two seconds.")
+@click.option("--json", "as_json", is_flag=True, help="The lag of each partition, for programs.")
+def status(folder: Path, *, watch: bool, as_json: bool) -> None:
+    """Show the services, and how far the dataflows are behind in each partition."""
+    stack = Stack(folder)
+    if as_json:
+        click.echo(msgspec.json.encode(_lags(stack)))
+        return
     console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(services_table(Stack(folder)))
+    if not watch:
+        console.print(_picture(stack))
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            live.update(_picture(stack), refresh=True)
+            time.sleep(WATCH_SECONDS)
+
+
+def _picture(stack: Stack) -> Group:
+    try:
+        found: Table | Text = lag_table(_lags(stack))
+    except MarketflowError as error:
+        found = Text(f"lag: {error}", style="yellow")
+    return Group(services_table(stack), found)
+
+
+def _lags(stack: Stack) -> list[PartitionLag]:
+    environment = Environment.read({**os.environ, **stack.endpoints().variables()})
+    return lags(environment.require_kafka(), load_settings(environment))
+
+
+def lag_table(found: list[PartitionLag]) -> Table:
+    """One line for each partition of a raw topic."""
+    table = Table("Topic", "Exchange", box=SIMPLE_HEAD)
+    for column in ("End", "Durable", "Lag", "Newest"):
+        table.add_column(column, justify="right")
+    for lag in found:
+        is_behind = lag.lag > 0
+        table.add_row(
+            f"{lag.topic}/{lag.partition}",
+            lag.exchange or "-",
+            f"{lag.end_offset:,}",
+            "-" if lag.committed_offset is None else f"{lag.committed_offset:,}",
+            Text(f"{lag.lag:,}", style="yellow" if is_behind else "green"),
+            "-" if lag.age_seconds is None else f"{lag.age_seconds:,.1f} s ago",
+        )
+    return table
 
 
 def services_table(stack: Stack) -> Table:

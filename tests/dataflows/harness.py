@@ -79,15 +79,18 @@ class Pipeline:
 
     def run_cluster(self, flow: str, count: int, *arguments: str, **variables: str) -> None:
         """The same in several processes that exchange their keys."""
+        for process in self.start_cluster(flow, count, *arguments, STOP_AT_END="1", **variables):
+            wait(process)
+
+    def start_cluster(
+        self, flow: str, count: int, *arguments: str, **variables: str
+    ) -> list[subprocess.Popen[str]]:
+        """Starts several processes that exchange their keys."""
         addresses = ";".join(f"127.0.0.1:{port}" for port in _free_ports(count))
-        processes = [
-            self.start(
-                flow, "-i", str(i), "-a", addresses, *arguments, STOP_AT_END="1", **variables
-            )
+        return [
+            self.start(flow, "-i", str(i), "-a", addresses, *arguments, **variables)
             for i in range(count)
         ]
-        for process in processes:
-            wait(process)
 
     def start(self, flow: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Starts a dataflow as a user does."""
