@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+from connectors.clock import now_ns
+from schemas.times import NS_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,7 +124,7 @@ def _address_of_dsn(dsn: str) -> str:
 
 def age(started_at: float) -> str:
     """Give how long ago something started, in its largest unit."""
-    seconds = max(0, int(time.time() - started_at))
+    seconds = max(0, now_ns() // NS_PER_SECOND - int(started_at))
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
             return f"{seconds // length} {unit}"
