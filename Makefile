@@ -12,7 +12,7 @@ UV := $(STATE)/bootstrap/bin/uv
 BOOTSTRAPPED := $(STATE)/bootstrap/uv-$(UV_VERSION)
 INSTALLED := .venv/installed
 
-.PHONY: help run test test-k8s fuzz bench up down lint
+.PHONY: help run test test-k8s fuzz soak bench up down lint
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ test-k8s: $(INSTALLED) ## Run the tests on the cluster that KUBECONFIG names
 
 fuzz: $(INSTALLED) ## Send 100,000 broken frames of each exchange through the dataflows
 	@FUZZ_FRAMES=100000 .venv/bin/python -m pytest tests/dataflows/test_fuzz.py
+
+soak: $(INSTALLED) ## An hour of accelerated traffic with a random fault every minute
+	@.venv/bin/python -m tests.dataflows.soak $(ARGS)
 
 bench: $(INSTALLED) ## Run the benchmarks, beside the peers
 	@.venv/bin/python -m tests.bench $(ARGS)

@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import psycopg
@@ -94,11 +94,17 @@ class Pipeline:
 
     def start(self, flow: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Starts a dataflow as a user does."""
+        return self.start_into(subprocess.PIPE, flow, *arguments, **variables)
+
+    def start_into(
+        self, output: int | IO[str], flow: str, *arguments: str, **variables: str
+    ) -> subprocess.Popen[str]:
+        """The same, with what it prints in a file: a full pipe would stop one that runs long."""
         return subprocess.Popen(
             [sys.executable, "-m", "bytewax.run", f"dataflows.{flow}", *arguments],
             cwd=ROOT,
             env={**os.environ, "RUST_BACKTRACE": "0", **self.variables, **variables},
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
         )

@@ -1,0 +1,39 @@
+"""Services of a test's own, which it may kill, and a pipeline on them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+import psycopg
+from psycopg import sql
+
+from connectors.environment import Environment
+from connectors.probes import Name
+from connectors.services.stack import Stack
+from tests.dataflows.harness import Pipeline
+
+
+class Ground:
+    """Services of the test's own, which it may kill, and a pipeline on them."""
+
+    def __init__(self, folder: Path, regions: Iterable[str] = ("NE",)) -> None:
+        self.stack = Stack(folder / "state", environment={})
+        variables = self.stack.start(["kafka", "postgres"]).variables()
+        self.services = Environment.read(variables)
+        server = self.services.require_postgres()
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier("outage")))
+        self.dsn = server.rpartition("/")[0] + "/outage"
+        self.pipeline = Pipeline(self.services, self.dsn, folder, regions=regions)
+
+    def kill(self, name: Name) -> None:
+        """Ends a service as a power cut would, with everything that it started."""
+        process = self.stack.state().processes[name]
+        family = psutil.Process(process.pid)
+        for member in [family, *family.children(recursive=True)]:
+            member.kill()
+        psutil.wait_procs([family], timeout=10)
+
+    def restart(self, name: Name) -> None:
+        """Starts it again, on its old port and data."""
+        self.stack.start([name])

@@ -1,0 +1,304 @@
+"""Accelerated traffic for a long time, with a random fault every so often: `make soak`.
+
+Trades of 1,000 Binance symbols at ten times their speed, and the recorded frames of all other
+exchanges in a loop beside them, go through three dataflows while processes and services are
+killed. In the end every row of the market must be what the market was.
+"""
+
+import itertools
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import msgspec
+import psutil
+import psycopg
+from confluent_kafka import Producer
+
+from connectors.kafka.lag import lags
+from tests.dataflows.ground import Ground
+from tests.dataflows.harness import wait
+from tests.dataflows.market import make_market, truth
+from tests.dataflows.test_exchange_checklist import FEEDS
+from tests.schemas.exchanges.asia_frames import lines
+
+FLOWS = ("taker_volume", "ticker", "orderbook")
+SYMBOLS = 1_000
+TRADES_A_SECOND = 1_000
+ACCELERATION = 10
+AWAY_SECONDS = 4.0
+SAMPLE_SECONDS = 2.0
+DRAIN_SECONDS = 180.0
+
+
+class Sample(msgspec.Struct):
+    """What was seen at one time."""
+
+    at_seconds: float
+    memory_mb: dict[str, float]
+    file_descriptors: dict[str, int]
+    lag: int | None
+
+
+class Report(msgspec.Struct):
+    """What a soak was, and what it showed."""
+
+    seconds: float
+    trades: int
+    other_frames: int
+    faults: dict[str, int]
+    restarts: dict[str, int]
+    rows: int
+    peak_memory_mb: dict[str, float]
+    memory_mb_early: dict[str, float]
+    memory_mb_late: dict[str, float]
+    file_descriptors_early: dict[str, int]
+    file_descriptors_late: dict[str, int]
+    seconds_to_no_lag: list[float]
+    """After each fault; the longest tells how long an outage is felt."""
+
+
+class Soak:
+    """One run.
+
+    Args:
+        folder: For everything.
+        seconds: How long there is traffic.
+        fault_seconds: A fault each time.
+        seed: Of the faults.
+    """
+
+    def __init__(self, folder: Path, seconds: float, fault_seconds: float, seed: int) -> None:
+        self._seconds = seconds
+        self._fault_seconds = fault_seconds
+        self._chance = random.Random(seed)
+        self._ground = Ground(folder, ("Korea", "Asia", "NE"))
+        self._pipeline = self._ground.pipeline
+        count = int(seconds * TRADES_A_SECOND)
+        minutes = max(2, int(seconds * ACCELERATION / 60))
+        self._market = make_market(count, SYMBOLS, minutes, seed)
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._restarts = dict.fromkeys(FLOWS, 0)
+        self._faults: dict[str, int] = {}
+        self._samples: list[Sample] = []
+        self._recoveries: list[float] = []
+        self._other_frames = 0
+        self._fed = threading.Event()
+        self._folder = folder
+        self._row_count = 0
+
+    def run(self) -> Report:
+        """Runs it; raises where a row is wrong."""
+        began = time.monotonic()
+        feeder = threading.Thread(target=self._feed, daemon=True)
+        feeder.start()
+        try:
+            self._go(began)
+            feeder.join(DRAIN_SECONDS)
+            self._drain()
+            self._check()
+        finally:
+            for process in self._processes.values():
+                process.kill()
+            self._ground.stack.stop()
+        return self._report(time.monotonic() - began)
+
+    def _go(self, began: float) -> None:
+        next_fault = began + self._fault_seconds
+        next_sample = fault_at = 0.0
+        while not self._fed.is_set():
+            self._keep_running()
+            now = time.monotonic()
+            if now >= next_sample:
+                self._sample(now - began)
+                next_sample = now + SAMPLE_SECONDS
+                if fault_at and self._samples[-1].lag is not None and self._samples[-1].lag < 5_000:
+                    self._recoveries.append(round(now - fault_at, 1))
+                    fault_at = 0.0
+            if now >= next_fault and now - began < self._seconds - self._fault_seconds / 2:
+                self._fault()
+                fault_at = time.monotonic()
+                next_fault = fault_at + self._fault_seconds
+            time.sleep(0.2)
+
+    def _feed(self) -> None:
+        """Everything through one producer, which an outage only delays."""
+        producer = Producer(
+            {
+                "bootstrap.servers": self._pipeline.bootstrap_servers,
+                "enable.idempotence": True,
+                "message.timeout.ms": 600_000,
+                "queue.buffering.max.messages": 1_000_000,
+                "log_level": 0,
+                "error_cb": lambda _: None,
+            }
+        )
+        settings = self._pipeline.settings
+        topic = settings.regions["NE"].topics.trade
+        others = self._others()
+        began = time.monotonic()
+        for at in range(0, len(self._market), TRADES_A_SECOND // 10):
+            for trade in self._market[at : at + TRADES_A_SECOND // 10]:
+                producer.produce(topic, trade.frame(), b"binance", 0)
+            for _ in range(10):
+                producer.produce(*next(others))
+                self._other_frames += 1
+            producer.poll(0)
+            time.sleep(max(0.0, began + at / TRADES_A_SECOND - time.monotonic()))
+        assert producer.flush(DRAIN_SECONDS) == 0
+        self._fed.set()
+
+    def _others(self) -> Iterator[tuple[str, bytes, bytes, int]]:
+        """The recorded frames of every exchange and kind but for Binance's trades."""
+        settings = self._pipeline.settings
+        found = []
+        for exchange, key, kind, name in FEEDS:
+            if (exchange, kind) == ("binance", "trade"):
+                continue
+            topic = getattr(settings.region_of(exchange).topics, kind)
+            partition = settings.exchanges[exchange].partitions[0]
+            found += [(topic, frame, key.encode(), partition) for frame in lines(name)]
+        self._chance.shuffle(found)
+        return itertools.cycle(found)
+
+    def _keep_running(self) -> None:
+        for flow in FLOWS:
+            process = self._processes.get(flow)
+            if process is None or process.poll() is not None:
+                self._restarts[flow] += process is not None
+                store = self._pipeline.recovery_store(flow)
+                self._processes[flow] = self._start(flow, *store)
+
+    def _start(self, flow: str, *arguments: str) -> subprocess.Popen[str]:
+        with (self._folder / f"{flow}.log").open("a") as log:
+            return self._pipeline.start_into(log, flow, *arguments)
+
+    def _fault(self) -> None:
+        faults: list[Callable[[], None]] = [
+            self.kill_flow, self.terminate_flow, self.kill_broker, self.kill_database,
+            self.cut_connections,
+        ]  # fmt: skip
+        fault = self._chance.choice(faults)
+        self._faults[fault.__name__] = self._faults.get(fault.__name__, 0) + 1
+        fault()
+
+    def kill_flow(self) -> None:
+        self._processes[self._chance.choice(FLOWS)].kill()
+
+    def terminate_flow(self) -> None:
+        self._processes[self._chance.choice(FLOWS)].send_signal(signal.SIGTERM)
+
+    def kill_broker(self) -> None:
+        self._ground.kill("kafka")
+        time.sleep(AWAY_SECONDS)
+        self._ground.restart("kafka")
+
+    def kill_database(self) -> None:
+        self._ground.kill("postgres")
+        time.sleep(AWAY_SECONDS)
+        self._ground.restart("postgres")
+
+    def cut_connections(self) -> None:
+        with psycopg.connect(self._ground.dsn, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    def _sample(self, at_seconds: float) -> None:
+        memory, descriptors = {}, {}
+        for flow, process in self._processes.items():
+            try:
+                seen = psutil.Process(process.pid)
+                memory[flow] = seen.memory_info().rss / 1_048_576
+                descriptors[flow] = seen.num_fds()
+            except psutil.Error:
+                continue
+        self._samples.append(Sample(at_seconds, memory, descriptors, self._lag()))
+
+    def _lag(self) -> int | None:
+        config = {"bootstrap.servers": self._pipeline.bootstrap_servers}
+        try:
+            return sum(lag.lag for lag in lags(config, self._pipeline.settings))
+        except Exception:  # noqa: BLE001  # the broker is the one that was killed
+            return None
+
+    def _drain(self) -> None:
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes.values():
+            process.wait(DRAIN_SECONDS)
+        for flow in FLOWS:
+            again = self._pipeline.start(
+                flow, *self._pipeline.recovery_store(flow), STOP_AT_END="1"
+            )
+            wait(again)
+
+    def _check(self) -> None:
+        expected = truth(self._market)
+        stored = self._pipeline.rows()
+        self._row_count = len(stored)
+        binance = 8
+        rows = {
+            (row["symbol"].replace("-", ""), int(row["minute"].timestamp()) // 60): row
+            for row in stored
+            if row["exchange_id"] == binance
+        }
+        traded = {key: row for key, row in rows.items() if row["buy_count"] + row["sell_count"]}
+        busy = {k: row for k, row in expected.items() if row["buy_count"] + row["sell_count"]}
+        assert traded.keys() == busy.keys()
+        for key, values in busy.items():
+            assert {name: traded[key][name] for name in values} == values, key
+
+    def _report(self, seconds: float) -> Report:
+        third = max(1, len(self._samples) // 3)
+        early, late = self._samples[third : 2 * third], self._samples[-third:]
+        return Report(
+            seconds=round(seconds, 1),
+            trades=len(self._market),
+            other_frames=self._other_frames,
+            faults=self._faults,
+            restarts=self._restarts,
+            rows=self._row_count,
+            peak_memory_mb={f: round(max(_of(self._samples, f))) for f in FLOWS},
+            memory_mb_early={f: round(_mean(_of(early, f))) for f in FLOWS},
+            memory_mb_late={f: round(_mean(_of(late, f))) for f in FLOWS},
+            file_descriptors_early={f: _most_files(early, f) for f in FLOWS},
+            file_descriptors_late={f: _most_files(late, f) for f in FLOWS},
+            seconds_to_no_lag=self._recoveries,
+        )
+
+
+def _of(samples: list[Sample], flow: str) -> list[float]:
+    return [sample.memory_mb[flow] for sample in samples if flow in sample.memory_mb] or [0.0]
+
+
+def _most_files(samples: list[Sample], flow: str) -> int:
+    return max(sample.file_descriptors.get(flow, 0) for sample in samples)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+@click.command()
+@click.option("--minutes", default=60.0, show_default=True)
+@click.option("--fault-seconds", default=60.0, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+def main(minutes: float, fault_seconds: float, seed: int) -> None:
+    """Runs a soak and prints what it showed."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Soak(Path(folder), 60 * minutes, fault_seconds, seed).run()
+    text = msgspec.json.format(msgspec.json.encode(report)).decode()
+    sys.stdout.write(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

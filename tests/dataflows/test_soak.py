@@ -1,0 +1,15 @@
+"""The short form of `make soak`: faults of every kind within a minute and a half."""
+
+from pathlib import Path
+
+from tests.dataflows.soak import FLOWS, Soak
+
+
+def test_a_short_soak_ends_with_true_rows(tmp_path: Path) -> None:
+    report = Soak(tmp_path, seconds=60, fault_seconds=12, seed=3).run()
+
+    assert sum(report.faults.values()) >= 3
+    assert report.rows > 1_000
+    for flow in FLOWS:
+        assert report.peak_memory_mb[flow] < 400
+        assert report.file_descriptors_late[flow] < 200
