@@ -16,7 +16,7 @@ from tests.bench.ground import Ground, measure, prepare
 
 # Records of a run, and of how many symbols.
 BENCHMARKS = {
-    "taker_volume": (1_000_000, (200, 1_000)),
+    "taker_volume": (2_000_000, (200, 1_000)),
     "orderbook_upbit": (100_000, (50,)),
     "orderbook_okx": (200_000, (20,)),
     "orderbook_kraken": (200_000, (20,)),
