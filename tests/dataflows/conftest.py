@@ -1,6 +1,6 @@
 """A pipeline for each test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,17 @@ from tests.dataflows.harness import Pipeline
 @pytest.fixture
 def make_pipeline(
     services: Environment, postgres_dsn: str, tmp_path: Path
-) -> Callable[..., Pipeline]:
+) -> Iterator[Callable[..., Pipeline]]:
     """Makes pipelines of the test's own; the arguments are those of the class."""
+    made: list[Pipeline] = []
 
     def make(**arguments: Any) -> Pipeline:
-        return Pipeline(services, postgres_dsn, tmp_path, **arguments)
+        made.append(Pipeline(services, postgres_dsn, tmp_path, **arguments))
+        return made[-1]
 
-    return make
+    yield make
+    for pipeline in made:
+        pipeline.kill_all()
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ class Pipeline:
     ) -> None:
         self.dsn = dsn
         self.folder = folder
+        self._started: list[subprocess.Popen[str]] = []
         self.bootstrap_servers = services.require_kafka()["bootstrap.servers"]
         config = _own_config(set(regions), changes or {})
         path = folder / "pipeline.yaml"
@@ -100,7 +101,7 @@ class Pipeline:
         self, output: int | IO[str], flow: str, *arguments: str, **variables: str
     ) -> subprocess.Popen[str]:
         """The same, with what it prints in a file: a full pipe would stop one that runs long."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "bytewax.run", f"dataflows.{flow}", *arguments],
             cwd=ROOT,
             env={**os.environ, "RUST_BACKTRACE": "0", **self.variables, **variables},
@@ -108,6 +109,15 @@ class Pipeline:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def kill_all(self) -> None:
+        """Ends what a failed test has left behind."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def recovery_store(self, name: str = "recovery") -> list[str]:
         """Makes a recovery store; the arguments that use it, with an epoch a second."""

@@ -78,7 +78,9 @@ def truth(trades: list[MarketTrade]) -> dict[tuple[str, int], dict[str, Any]]:
     for trade in unique.values():
         by_minute[trade.symbol, trade.time_ms // 60_000].append(trade)
     last_minute = max(minute for _, minute in by_minute)
-    first_of = {s: min(m for t, m in by_minute if t == s) for s, _ in by_minute}
+    first_of: dict[str, int] = {}
+    for symbol, minute in by_minute:
+        first_of[symbol] = min(minute, first_of.get(symbol, minute))
     for symbol, first in first_of.items():  # quiet minutes of a live exchange are rows as well
         for minute in range(first, last_minute + 1):
             by_minute.setdefault((symbol, minute), [])

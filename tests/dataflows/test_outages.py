@@ -23,6 +23,7 @@ from tests.dataflows.market import MarketTrade, make_market, truth
 def ground(tmp_path: Path) -> Iterator[Ground]:
     ground = Ground(tmp_path)
     yield ground
+    ground.pipeline.kill_all()
     ground.stack.stop()
 
 
