@@ -19,6 +19,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "init": ("connectors.initialize:init", "Make topics, tables and the bucket."),
     "store": ("connectors.store:store", "Make the recovery store of a dataflow's shard."),
     "replay": ("connectors.replay.commands:replay", "Feed recorded frames into the raw topics."),
+    "backfill": ("dataflows.backfill:backfill", "Mend minutes from an exchange's own history."),
     "compact": ("connectors.compact:compact", "Merge an hour of the archive into Parquet."),
     "dlq": ("connectors.kafka.dlq_commands:dlq", "Count, show and replay dead letters."),
     "serve": ("api.serve:serve", "Serve the API and its documentation."),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HINT: Final = 'start local ones with `make up` and run `eval "$(.venv/bin/marketflow env)"`'
-_SECRETS: Final = frozenset({"kafka", "postgres_dsn", "aws_secret_access_key"})
+_SECRETS: Final = frozenset({"kafka", "postgres_dsn", "aws_secret_access_key", "binance_api_key"})
 
 
 class Shard(msgspec.Struct, frozen=True):
@@ -50,6 +50,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
         shard: The part of the partitions that this process owns; all of them by default.
         stop_at_end: Whether to read each topic only up to the end that it had at the start.
         pipeline_config: Another ``pipeline.yaml`` than the project's own.
+        binance_api_key: Which Binance wants for the history of its futures.
     """
 
     kafka: dict[str, str] = {}
@@ -62,6 +63,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     shard: Shard = Shard(0, 1)
     stop_at_end: bool = False
     pipeline_config: Path | None = None
+    binance_api_key: str | None = None
 
     def __repr__(self) -> str:
         fields = msgspec.structs.asdict(self).items()
@@ -90,6 +92,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
             shard=_shard(given.get("SHARD")),
             stop_at_end=_flag("STOP_AT_END", given.get("STOP_AT_END")),
             pipeline_config=Path(config) if config else None,
+            binance_api_key=given.get("BINANCE_API_KEY"),
         )
 
     def require_kafka(self) -> dict[str, str]:

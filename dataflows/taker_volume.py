@@ -48,7 +48,7 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
     read = op.input("read", flow, source)
     trades = op.flat_map_batch("trades", read, only(TradeBatch))
     rows = minutes("minutes", trades, settings.taker_volume)
-    records = op.map_value("encode", rows, _encoder(settings))
+    records = op.map_value("encode", rows, encoder(settings))
     letters = op.flat_map_batch("dead_letters", read, only(DeadLetter))
     dead = op.map_value("encode_dead_letters", letters, dead_letter_records)
 
@@ -74,7 +74,7 @@ def _reader_maker(settings: Settings) -> MakeReader[Item]:
     return make_reader
 
 
-def _encoder(settings: Settings) -> Callable[[list[TakerVolume]], list[OutRecord]]:
+def encoder(settings: Settings) -> Callable[[list[TakerVolume]], list[OutRecord]]:
     """Rows to records on the first partition that their exchange owns."""
 
     def encode(rows: list[TakerVolume]) -> list[OutRecord]:

@@ -9,7 +9,7 @@ from schemas.exchanges import ExchangeDecoder, decoder_of
 from schemas.feeds import Feed
 from schemas.records import Product
 from schemas.settings import Settings
-from schemas.times import EARLIEST_NS, LATEST_NS
+from schemas.times import EARLIEST_NS, LATEST_NS, NS_PER_MS
 
 _NANOSECONDS: Final = re.compile(rb"[0-9]{1,20}")
 
@@ -30,15 +30,23 @@ class RawMessage(Protocol):
     def value(self) -> bytes | None: ...  # noqa: D102
     def offset(self) -> int | None: ...  # noqa: D102
     def headers(self) -> Any: ...  # noqa: D102  # pairs of a str and bytes, or None
+    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102  # its kind, 0 for none; milliseconds
 
 
 def received_at_ns(message: RawMessage) -> int | None:
-    """When the record was received, if its collector says so."""
+    """When the record was received: as its collector says, else as Kafka stamped it.
+
+    Never the wall clock of the reader, which would be another one when it is read again.
+    """
     for name, value in message.headers() or ():
         if name == RECEIVED_AT and value and _NANOSECONDS.fullmatch(value):
-            time_ns = int(value)
-            return time_ns if EARLIEST_NS <= time_ns < LATEST_NS else None
-    return None
+            return _in_bounds(int(value))
+    kind, time_ms = message.timestamp()
+    return _in_bounds(time_ms * NS_PER_MS) if kind else None
+
+
+def _in_bounds(time_ns: int) -> int | None:
+    return time_ns if EARLIEST_NS <= time_ns < LATEST_NS else None
 
 
 class Unwrapped(NamedTuple):

@@ -24,6 +24,7 @@ Name: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,249}$"
 Milliseconds: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=86_400_000)]
 Partition: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=9_999)]
 PartitionCount: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+Url: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+(/\S*)?$")]
 Symbol: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]+-[A-Z0-9]+(-[A-Z0-9]+)?$")]
 
 
@@ -80,6 +81,7 @@ class Exchange(_Strict, frozen=True):
     kinds: tuple[RawKind, ...] = RAW_KINDS
     trade_ids: Mapping[Product, TradeIds] = {}
     contract_sizes: Mapping[str, Decimal] = {}
+    rest_urls: Mapping[Product, Url] = {}
 
 
 class TakerVolumeSettings(_Strict, frozen=True):

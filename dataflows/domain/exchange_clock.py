@@ -126,6 +126,10 @@ class ExchangeClock:
         """Moves event time on without a trade: the exchange has been silent for this long."""
         self._advance(self.newest_ns + silent_ns)
 
+    def finish_until(self, end_ns: int) -> None:
+        """Makes every minute before a time final, whatever trades there were."""
+        self._advance(end_ns + self._limits.lateness_ns)
+
     def finish(self) -> None:
         """Makes every minute final that has a trade: there will be no more."""
         self._advance(self.newest_ns + MINUTE_NS + self._limits.lateness_ns)

@@ -27,6 +27,7 @@ from dataflows.domain.trade_reader import TradeReader
 from schemas.exchanges import decoder_of
 from schemas.processed import encode_orderbooks
 from schemas.settings import Settings, parse_settings
+from tests.raw_record import RawRecord
 from tests.schemas.exchanges.asia_frames import recording
 
 CRYPTOFEED = "cryptofeed==2.4.1"
@@ -40,23 +41,6 @@ RECORDED = (
     ("upbit", "Upbit", "upbit", ("trade",)),
     ("okx", "OKX", "okx", ("trade",)),
 )
-
-
-class _Message:
-    def __init__(self, offset: int, key: bytes, value: bytes) -> None:
-        self._fields = offset, key, value
-
-    def offset(self) -> int:
-        return self._fields[0]
-
-    def key(self) -> bytes:
-        return self._fields[1]
-
-    def value(self) -> bytes:
-        return self._fields[2]
-
-    def headers(self) -> None:
-        return None
 
 
 def show(console: Console) -> None:
@@ -107,7 +91,7 @@ def _theirs(python: Path, exchange: str, frames: Sequence[bytes]) -> float:
 
 def _ours(settings: Settings, exchange: str, kind: str, frames: Sequence[bytes]) -> float:
     region = settings.exchanges[exchange].region
-    messages: list[Any] = [_Message(at, exchange.encode(), f) for at, f in enumerate(frames)]
+    messages: list[Any] = [RawRecord(at, exchange.encode(), f) for at, f in enumerate(frames)]
     started = time.perf_counter()
     for _ in range(ROUNDS):
         if kind == "trade":

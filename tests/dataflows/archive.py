@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from connectors.environment import Environment
 from connectors.s3 import make_client
+from schemas.settings import ProcessedTopics
 from tests.dataflows.harness import Pipeline
 
 if TYPE_CHECKING:
@@ -24,11 +25,16 @@ class Archive:
             "AWS_ACCESS_KEY_ID": minio.aws_access_key_id or "",
             "AWS_SECRET_ACCESS_KEY": minio.aws_secret_access_key or "",
         }
-        self.processed = pipeline.settings.regions["NE"].processed
 
-    def objects(self) -> dict[str, tuple[bytes, dict[str, str]]]:
+    @property
+    def processed(self) -> ProcessedTopics:
+        """The topics of the region that most tests have."""
+        return self.pipeline.settings.regions["NE"].processed
+
+    def objects(self, prefix: str = "") -> dict[str, tuple[bytes, dict[str, str]]]:
         """Bodies and metadata by key."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        paginator = self.client.get_paginator("list_objects_v2")
+        pages = paginator.paginate(Bucket=self.bucket, Prefix=prefix)
         found = {}
         for page in pages:
             for entry in page.get("Contents", []):
@@ -36,10 +42,15 @@ class Archive:
                 found[entry["Key"]] = (got["Body"].read(), got["Metadata"])
         return found
 
-    def lines(self, topic: str, partition: int = 0) -> list[bytes]:
+    def lines(
+        self,
+        topic: str,
+        partition: int = 0,
+        objects: dict[str, tuple[bytes, dict[str, str]]] | None = None,
+    ) -> list[bytes]:
         """What the objects of a partition hold, in the order of their offsets; none twice."""
         runs = []
-        for key, (body, metadata) in self.objects().items():
+        for key, (body, metadata) in (objects or self.objects(f"topics/{topic}/")).items():
             name = key.rpartition("/")[2]
             if name.startswith(f"{topic}+{partition}+"):
                 lines = gzip.decompress(body).splitlines()

@@ -1,6 +1,6 @@
 """Services of a test's own, which it may kill, and a pipeline on them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import psutil
@@ -16,15 +16,23 @@ from tests.dataflows.harness import Pipeline
 class Ground:
     """Services of the test's own, which it may kill, and a pipeline on them."""
 
-    def __init__(self, folder: Path, regions: Iterable[str] = ("NE",)) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        regions: Iterable[str] = ("NE",),
+        services: Sequence[Name] = ("kafka", "postgres"),
+    ) -> None:
         self.stack = Stack(folder / "state", environment={})
-        variables = self.stack.start(["kafka", "postgres"]).variables()
-        self.services = Environment.read(variables)
+        self.services = Environment.read(self.stack.start(services).variables())
+        self.dsn = self.create_database("outage")
+        self.pipeline = Pipeline(self.services, self.dsn, folder, regions=regions)
+
+    def create_database(self, name: str) -> str:
+        """The URI of a new, empty database."""
         server = self.services.require_postgres()
         with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier("outage")))
-        self.dsn = server.rpartition("/")[0] + "/outage"
-        self.pipeline = Pipeline(self.services, self.dsn, folder, regions=regions)
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return server.rpartition("/")[0] + f"/{name}"
 
     def kill(self, name: Name) -> None:
         """Ends a service as a power cut would, with everything that it started."""

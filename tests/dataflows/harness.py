@@ -33,6 +33,7 @@ class Pipeline:
         folder: For pipeline.yaml, recovery stores and logs.
         regions: The regions to keep; one is quicker to make than three.
         changes: Sections of pipeline.yaml to change, merged into those of the project.
+        raw_of: A pipeline whose raw topics this one reads as well.
     """
 
     def __init__(
@@ -42,12 +43,16 @@ class Pipeline:
         folder: Path,
         regions: Iterable[str] = ("NE",),
         changes: Mapping[str, Mapping[str, Any]] | None = None,
+        raw_of: "Pipeline | None" = None,
     ) -> None:
         self.dsn = dsn
         self.folder = folder
         self._started: list[subprocess.Popen[str]] = []
         self.bootstrap_servers = services.require_kafka()["bootstrap.servers"]
         config = _own_config(set(regions), changes or {})
+        if raw_of is not None:
+            for name, region in raw_of.settings.regions.items():
+                config["regions"][name]["topics"] = msgspec.structs.asdict(region.topics)
         path = folder / "pipeline.yaml"
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         self.settings: Settings = parse_settings(path.read_bytes(), str(path))
@@ -148,19 +153,26 @@ class Pipeline:
         consumer.close()
         return found
 
+    def partitions(self, topic: str) -> list[int]:
+        """The partitions of a topic."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": "test"})
+        found = sorted(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+        consumer.close()
+        return found
+
     def values(self, topic: str, partition: int = 0) -> list[Any]:
         """The JSON values in one partition, in order."""
         return [msgspec.json.decode(m.value() or b"") for m in self.records(topic, partition)]
 
 
-def wait(process: subprocess.Popen[str]) -> None:
+def wait(process: subprocess.Popen[str], seconds: float = RUN_TIMEOUT_SECONDS) -> None:
     """Waits for a process that must end well; what it printed otherwise."""
     try:
-        output, _ = process.communicate(timeout=RUN_TIMEOUT_SECONDS)
+        output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
         output, _ = process.communicate()
-        raise AssertionError(f"still running after {RUN_TIMEOUT_SECONDS} s:\n{output}") from None
+        raise AssertionError(f"still running after {seconds} s:\n{output}") from None
     assert process.returncode == 0, output
 
 

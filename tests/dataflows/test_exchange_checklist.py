@@ -23,6 +23,7 @@ from dataflows.domain.trade_reader import TradeReader
 from schemas.exchanges import EXCHANGES, decoder_of
 from schemas.records import DeadLetter, TakerVolume, Trade
 from schemas.settings import RawKind, Settings, parse_settings
+from tests.raw_record import RawRecord
 from tests.schemas.exchanges.asia_frames import lines, recording
 
 PATH = Path(__file__).parents[2] / "pipeline.yaml"
@@ -75,27 +76,8 @@ TRADES = [feed for feed in FEEDS if feed[2] == "trade"]
 BOOKS = [feed for feed in FEEDS if feed[2] == "orderbook"]
 
 
-class Message:
-    """As much of a Kafka message as a reader looks at."""
-
-    def __init__(self, offset: int, key: str, value: bytes) -> None:
-        self._fields = offset, key.encode(), value
-
-    def offset(self) -> int:
-        return self._fields[0]
-
-    def key(self) -> bytes:
-        return self._fields[1]
-
-    def value(self) -> bytes:
-        return self._fields[2]
-
-    def headers(self) -> None:
-        return None
-
-
 class Reader(Protocol):
-    def read(self, messages: Sequence[Message], now_ns: int, /) -> list[Any]: ...
+    def read(self, messages: Sequence[RawRecord], now_ns: int, /) -> list[Any]: ...
     def finish(self) -> list[Any]: ...
 
 
@@ -112,7 +94,7 @@ def reader_of(exchange: str, kind: RawKind) -> Reader:
 
 def read(exchange: str, kind: RawKind, key: str, frames: Sequence[bytes]) -> list[tuple[str, Any]]:
     reader = reader_of(exchange, kind)
-    messages = [Message(at, key, frame) for at, frame in enumerate(frames)]
+    messages = [RawRecord(at, key.encode(), frame) for at, frame in enumerate(frames)]
     return [*reader.read(messages, now_ns()), *reader.finish()]
 
 

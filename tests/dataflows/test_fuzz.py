@@ -24,11 +24,11 @@ from tests.dataflows.harness import Pipeline
 from tests.dataflows.test_exchange_checklist import (
     FEEDS,
     SETTINGS,
-    Message,
     final_rows,
     read,
     reader_of,
 )
+from tests.raw_record import RawRecord
 from tests.schemas.exchanges.asia_frames import lines
 
 MakePipeline = Callable[..., Pipeline]
@@ -79,7 +79,7 @@ def refused_offsets(
 ) -> dict[int, str]:
     """Which records a reader refuses, and why, with nothing around it."""
     reader = reader_of(exchange, kind)
-    messages = [Message(at, key, value) for at, (key, value) in enumerate(records)]
+    messages = [RawRecord(at, key.encode(), value) for at, (key, value) in enumerate(records)]
     items = [
         item
         for start in range(0, len(messages), 1_000)

@@ -16,6 +16,7 @@ from schemas.exchanges import decoder_of
 from schemas.numbers import SUM
 from schemas.records import BookUpdate
 from tests.dataflows.harness import Pipeline
+from tests.raw_record import RawRecord
 from tests.schemas.exchanges.asia_frames import recording
 
 MakePipeline = Callable[..., Pipeline]
@@ -159,28 +160,6 @@ def published_figures(records: Iterable[bytes]) -> dict[str, list[tuple[Decimal 
     return figures
 
 
-class Message:
-    """As much of a Kafka message as a reader looks at."""
-
-    def __init__(
-        self, offset: int, record: tuple[bytes, bytes], headers: list[tuple[str, bytes]]
-    ) -> None:
-        self._fields = offset, *record
-        self._headers = headers
-
-    def offset(self) -> int:
-        return self._fields[0]
-
-    def key(self) -> bytes:
-        return self._fields[1]
-
-    def value(self) -> bytes:
-        return self._fields[2]
-
-    def headers(self) -> list[tuple[str, bytes]]:
-        return self._headers
-
-
 def minutes_without_engine(pipeline: Pipeline, recorded: Recorded) -> dict[tuple[str, int], Any]:
     """The minutes of a feed, one record at a time, without the engine and its crashes."""
     settings = pipeline.settings
@@ -190,7 +169,7 @@ def minutes_without_engine(pipeline: Pipeline, recorded: Recorded) -> dict[tuple
     feeds: dict[str, BookFeed] = {}
     rows = {}
     batches = [
-        reader.read([Message(at, record, recorded.headers)], now_ns())
+        reader.read([RawRecord(at, *record, recorded.headers)], now_ns())
         for at, record in enumerate(recorded.records())
     ]
     for key, batch in (item for items in [*batches, reader.finish()] for item in items):

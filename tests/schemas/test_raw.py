@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import DecodeError
-from schemas.raw import RawRecords
+from schemas.raw import RawRecords, received_at_ns
 from schemas.settings import parse_settings
+from tests.raw_record import RawRecord
 
 SETTINGS = parse_settings((Path(__file__).parents[2] / "pipeline.yaml").read_bytes(), "")
 ENVELOPE = b'{"region": "KOREA", "market": "upbit", "symbol": "BTC", "data": ["{}", "[1]", "null"]}'
@@ -78,3 +79,14 @@ def test_a_flood_of_keys_does_not_fill_the_memory(
         records.feed(b"binance.linear.%d" % number)
 
     assert len(records._feeds) <= 10  # noqa: SLF001
+
+
+def test_a_record_was_received_when_its_collector_says_else_when_kafka_stamped_it() -> None:
+    said = [("received_at", b"1729678800123456789")]
+
+    assert received_at_ns(RawRecord(0, b"k", b"v", said, 5)) == 1_729_678_800_123_456_789
+    assert received_at_ns(RawRecord(0, b"k", b"v", None, 1_729_678_800_123)) == (
+        1_729_678_800_123_000_000
+    )
+    assert received_at_ns(RawRecord(0, b"k", b"v")) is None
+    assert received_at_ns(RawRecord(0, b"k", b"v", [("received_at", b"soon")], 5)) is None

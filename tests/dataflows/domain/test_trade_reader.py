@@ -22,6 +22,7 @@ from dataflows.operators import MinutesLogic
 from schemas.processed import encode_taker_volume
 from schemas.records import DeadLetter, TakerVolume
 from schemas.settings import Settings, parse_settings
+from tests.raw_record import RawRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,25 +60,6 @@ class Print(NamedTuple):
         return f"{self.exchange}:{self.symbol}", self.time_ms // MINUTE_MS
 
 
-class Record:
-    """As much of a Kafka message as a reader looks at."""
-
-    def __init__(self, offset: int, key: bytes | None, value: bytes | None) -> None:
-        self._fields = offset, key, value
-
-    def offset(self) -> int:
-        return self._fields[0]
-
-    def key(self) -> bytes | None:
-        return self._fields[1]
-
-    def value(self) -> bytes | None:
-        return self._fields[2]
-
-    def headers(self) -> list[tuple[str, bytes]]:
-        return [("received_at", b"1")]
-
-
 def frame(trade: Print) -> bytes:
     if trade.exchange == "binance":
         return b'{"e":"trade","s":"%sUSDT","t":%d,"p":"%s","q":"%s","T":%d,"m":%s}' % (
@@ -103,8 +85,8 @@ def frame(trade: Print) -> bytes:
     return msgspec.json.Encoder(decimal_format="number").encode(table)
 
 
-def records(trades: Iterable[Print]) -> list[Record]:
-    return [Record(at, t.exchange.encode(), frame(t)) for at, t in enumerate(trades)]
+def records(trades: Iterable[Print]) -> list[RawRecord]:
+    return [RawRecord(at, t.exchange.encode(), frame(t)) for at, t in enumerate(trades)]
 
 
 class Flow:
@@ -117,7 +99,7 @@ class Flow:
         self.finals: list[TakerVolume] = []
         self.duplicates = 0
 
-    def read(self, messages: Sequence[Record], now_ns: int = NOW_NS) -> None:
+    def read(self, messages: Sequence[RawRecord], now_ns: int = NOW_NS) -> None:
         self._take(self.reader.read(messages, now_ns))
 
     def idle(self, seconds: float) -> None:
@@ -446,7 +428,7 @@ def test_a_trade_from_the_future_is_refused_and_moves_nothing() -> None:
     before = flow.reader.state()
 
     ahead = Print("binance", "BTC", 2, START_MS + 30_000 + limit_ms + 1)
-    flow.read([Record(7, b"binance", frame(ahead))], now_ns)
+    flow.read([RawRecord(7, b"binance", frame(ahead), [("received_at", b"1")])], now_ns)
 
     (letter,) = flow.letters
     assert letter.error.startswith("future: trade 2 of BTC-USDT at 2024-10-23T10:21:30")
@@ -543,8 +525,8 @@ def test_what_was_read_is_counted() -> None:
     reader = TradeReader(SETTINGS, "NE", TOPIC, 0)
     messages = [
         *records([day(0, "BTC"), day(5, "BTC"), day(1, "BTC")]),
-        Record(3, b"binance", b'{"result":null,"id":1}'),
-        Record(4, b"binance", b"{"),
+        RawRecord(3, b"binance", b'{"result":null,"id":1}'),
+        RawRecord(4, b"binance", b"{"),
     ]
     reader.read(messages, NOW_NS)
     assert reader.counts == {"trades": 2, "late": 1, "skipped": 1, "dead_letters": 1}
