@@ -207,15 +207,19 @@ class BookLogic(StatefulBatchLogic[BookBatch, BookOutput, KeyedBookState]):
     def on_batch(self, values: list[BookBatch]) -> tuple[Iterable[BookOutput], bool]:
         if self._feed is None:
             self._key = values[0].key
-        feed = self._feed or self._open()
-        outputs = [output for output in map(feed.fold, values) if any(output)]
-        for output in outputs:
-            _report(feed, output)
-        retired = values[-1].retired
-        self._note_validity(None if retired else feed.book.is_valid)
+        outputs = []
+        for batch in values:
+            feed = self._feed or self._open()
+            output = feed.fold(batch)
+            if any(output):
+                _report(feed, output)
+                outputs.append(output)
+            if batch.retired:
+                self._feed = None
+        self._note_validity(self._feed.book.is_valid if self._feed else None)
         if self._conflation_ns:
             self._set_release()
-        return outputs, retired
+        return outputs, values[-1].retired
 
     @override
     def on_notify(self) -> tuple[Iterable[BookOutput], bool]:

@@ -66,6 +66,8 @@ class BookFeed:
         for stamped in batch.updates:
             self._apply(stamped, output)
         output.minutes.extend(self._minutes.finish(batch.final_before, batch.active))
+        if batch.retired:
+            output.summaries.extend(self.release())
         return output
 
     def release(self) -> list[BookSummary]:

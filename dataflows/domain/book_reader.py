@@ -6,7 +6,7 @@ offset, so that it does not depend on how the log was cut into batches.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from dataflows.domain.frames import Decode, FrameReader
@@ -72,6 +72,7 @@ class BookClock:
         self._active = set(active)
         self._last_minutes = dict(last_minutes)
         self._updates: defaultdict[str, list[StampedBookUpdate]] = defaultdict(list)
+        self._batches: list[BookBatch] = []
 
     def state(self) -> BookClockState:
         """A copy to store, plain values only; to be taken when everything was collected."""
@@ -85,6 +86,9 @@ class BookClock:
         if time_ns > self.newest_ns:
             self.newest_ns = time_ns
             self._advance(time_ns)
+            if self._final_before > self._told_final_before and self._any_retires():
+                # A book is given up here in the log, not where this batch happens to end.
+                self._close_batch()
         time_ns = max(time_ns, self._final_before * MINUTE_NS)
         self._active.add(time_ns // MINUTE_NS)
         self._updates[update.symbol].append(StampedBookUpdate(time_ns, update, verify))
@@ -99,12 +103,16 @@ class BookClock:
 
     def collect(self) -> list[BookBatch]:
         """A batch of each book that has news: updates, or minutes that became final."""
+        self._close_batch()
+        batches, self._batches = self._batches, []
+        return batches
+
+    def _close_batch(self) -> None:
         updates, self._updates = self._updates, defaultdict(list)
-        for symbol, found in updates.items():
-            self._last_minutes[symbol] = found[-1].time_ns // MINUTE_NS
+        self._note_last_minutes(updates)
         active = self._newly_final()
         symbols = list(updates if active is None else self._last_minutes)
-        return [
+        self._batches += [
             BookBatch(
                 f"{self._exchange}:{symbol}",
                 updates.get(symbol, []),
@@ -114,6 +122,15 @@ class BookClock:
             )
             for symbol in symbols
         ]
+
+    def _note_last_minutes(self, updates: Mapping[str, list[StampedBookUpdate]]) -> None:
+        for symbol, found in updates.items():
+            self._last_minutes[symbol] = found[-1].time_ns // MINUTE_NS
+
+    def _any_retires(self) -> bool:
+        self._note_last_minutes(self._updates)
+        oldest = self._final_before - QUIET_MINUTES
+        return any(minute < oldest for minute in self._last_minutes.values())
 
     def _advance(self, newest_ns: int) -> None:
         final_before = (newest_ns - self._lateness_ns) // MINUTE_NS

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -173,17 +174,22 @@ class Soak:
         self._fed.set()
 
     def _others(self) -> Iterator[tuple[str, bytes, bytes, int]]:
-        """The recorded frames of every exchange and kind but for Binance's trades."""
+        """The recorded frames of every exchange and kind but for Binance's trades, in a loop.
+
+        A feed is silent for a few seconds at most: what a longer silence makes final depends on
+        the wall clock, and would not be the same when the log is read again.
+        """
         settings = self._pipeline.settings
-        found = []
+        feeds = []
         for exchange, key, kind, name in FEEDS:
             if (exchange, kind) == ("binance", "trade"):
                 continue
             topic = getattr(settings.region_of(exchange).topics, kind)
             partition = settings.exchanges[exchange].partitions[0]
-            found += [(topic, frame, key.encode(), partition) for frame in lines(name)]
-        self._chance.shuffle(found)
-        return itertools.cycle(found)
+            frames = [(topic, frame, key.encode(), partition) for frame in lines(name)]
+            feeds.append(itertools.cycle(frames))
+        while True:
+            yield next(self._chance.choice(feeds))
 
     def _keep_running(self) -> None:
         for flow in FLOWS:
@@ -336,13 +342,21 @@ class Soak:
         )
 
 
-def _lasting(records: list[Message]) -> set[bytes]:
-    """Each record once, since it may be sent again after a crash, and no live estimates.
+def _lasting(records: list[Message]) -> Any:
+    """What does not depend on how the log was cut into batches, nor on records sent again.
 
-    What an estimate says depends on when it was made.
+    Each record of a ticker or book once; of each minute of trades the newest revision.
     """
     values = {record.value() or b"" for record in records}
-    return {value for value in values if b'"is_final":false' not in value}
+    if not any(b'"is_final":' in value for value in values):
+        return values
+    newest: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in map(msgspec.json.decode, values):
+        row.pop("duplicate_trades")
+        key = row["symbol"], row["minute"]
+        if row["is_final"] and row["revision"] >= newest.get(key, row)["revision"]:
+            newest[key] = row
+    return newest
 
 
 def _of(samples: list[Sample], flow: str) -> list[float]:
