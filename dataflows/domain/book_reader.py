@@ -13,7 +13,7 @@ from dataflows.domain.frames import Decode, FrameReader
 from dataflows.domain.minutes import MINUTE_NS, QUIET_MINUTES
 from schemas.envelope import is_envelope
 from schemas.exchanges import ExchangeDecoder
-from schemas.raw import RawMessage, received_at_ns
+from schemas.raw import RawMessage, logged_at_ns, received_at_ns
 from schemas.records import BookUpdate, DeadLetter
 from schemas.settings import Settings
 from schemas.times import NS_PER_MS, utc_text
@@ -198,17 +198,17 @@ class BookReader:
 
         Args:
             messages: In the order of the log.
-            now_ns: The wall clock, for feeds without a stamp and against stamps in the future.
+            now_ns: The wall clock, for records that Kafka has not stamped.
         """
         batch = self._frames.read(messages)
-        latest_ns = now_ns + self._future_ns
         for exchange, frames in batch.frames.items():
             clock = self._clock(exchange)
             for message, updates in frames:
                 for update in updates:
                     time_ns = update.time_ns or received_at_ns(message) or now_ns
-                    if time_ns > latest_ns:
-                        batch.refuse(message, self._future(update.symbol, time_ns, now_ns))
+                    logged_ns = logged_at_ns(message, now_ns)
+                    if time_ns > logged_ns + self._future_ns:
+                        batch.refuse(message, self._future(update.symbol, time_ns, logged_ns))
                         continue
                     verify = update.checksum is not None and not is_envelope(message.value() or b"")
                     clock.take(time_ns, update, verify=verify)
@@ -243,10 +243,10 @@ class BookReader:
         self.counts["book_updates"] += sum([len(batch.updates) for batch in batches])
         return [(batch.key, batch) for batch in batches]
 
-    def _future(self, symbol: str, time_ns: int, now_ns: int) -> str:
+    def _future(self, symbol: str, time_ns: int, logged_ns: int) -> str:
         return (
             f"future: book of {symbol} at {utc_text(time_ns)}, expected at most "
-            f"{self._future_ns // NS_PER_MS} ms after now, {utc_text(now_ns)}"
+            f"{self._future_ns // NS_PER_MS} ms after its record, {utc_text(logged_ns)}"
         )
 
 

@@ -6,7 +6,7 @@ way again after a restart.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from dataflows.domain.minutes import MINUTE_NS, QUIET_MINUTES, TradeBatch
@@ -59,10 +59,14 @@ class ExchangeClock:
         """A copy to store, plain values only; to be taken when everything was collected."""
         return self.newest_ns, self._final_before, sorted(self._active), dict(self._last_minutes)
 
-    def take_all(self, trades: list[Trade], now_ns: int) -> bool:
+    def take_all(self, trades: list[Trade], logged_ns: int) -> bool:
         """Takes trades in if all are of one minute and in time, and none moves the final minutes.
 
         So it is for all but two or three batches a minute; the others are for :meth:`take`.
+
+        Args:
+            trades: In the order of the log.
+            logged_ns: When the first of their records to be logged was logged.
         """
         times_ns = [trade.time_ns for trade in trades]
         oldest_ns, newest_ns = min(times_ns), max(times_ns)
@@ -70,7 +74,7 @@ class ExchangeClock:
         if (
             oldest_ns < max(at * MINUTE_NS, self._final_from_ns)
             or newest_ns >= self._next_final_ns
-            or newest_ns > now_ns + self._limits.future_ns
+            or newest_ns > logged_ns + self._limits.future_ns
         ):
             return False
         self.newest_ns = max(self.newest_ns, newest_ns)
@@ -81,7 +85,7 @@ class ExchangeClock:
         return True
 
     def take(
-        self, frames: Iterable[tuple[Origin, Iterable[Trade]]], now_ns: int
+        self, frames: Iterable[tuple[Origin, Iterable[Trade]]], logged_at: Callable[[Origin], int]
     ) -> list[tuple[Origin, str]]:
         """Takes the trades of frames in, in the order of the log; what it refuses, and why.
 
@@ -89,14 +93,15 @@ class ExchangeClock:
 
         Args:
             frames: Each with whatever its caller knows it by.
-            now_ns: The wall clock, against trades stamped in the future.
+            logged_at: When a frame's record was logged, against trades stamped in the future.
         """
         refused: list[tuple[Origin, str]] = []
-        latest_ns = now_ns + self._limits.future_ns
+        future_ns = self._limits.future_ns
         newest_ns, final_from_ns = self.newest_ns, self._final_from_ns
         next_final_ns = self._next_final_ns
         minute_start_ns = minute_end_ns = 0
         for origin, trades in frames:
+            latest_ns = 0
             for trade in trades:
                 time_ns = trade.time_ns
                 if time_ns < final_from_ns:
@@ -107,8 +112,10 @@ class ExchangeClock:
                     continue
                 if time_ns > newest_ns:
                     if time_ns > latest_ns:
-                        refused.append((origin, self._future(trade, now_ns)))
-                        continue
+                        latest_ns = logged_at(origin) + future_ns
+                        if time_ns > latest_ns:
+                            refused.append((origin, self._future(trade, latest_ns - future_ns)))
+                            continue
                     newest_ns = time_ns
                     if time_ns >= next_final_ns:
                         self._advance(time_ns)
@@ -191,11 +198,11 @@ class ExchangeClock:
         self._told_final_before = self._final_before
         return active
 
-    def _future(self, trade: Trade, now_ns: int) -> str:
+    def _future(self, trade: Trade, logged_ns: int) -> str:
         ahead_ms = self._limits.future_ns // NS_PER_MS
         return (
             f"future: trade {trade.trade_id} of {trade.symbol} at {utc_text(trade.time_ns)}, "
-            f"expected at most {ahead_ms} ms after now, {utc_text(now_ns)}"
+            f"expected at most {ahead_ms} ms after its record, {utc_text(logged_ns)}"
         )
 
     def _too_late(self, trade: Trade) -> str:

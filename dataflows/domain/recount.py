@@ -73,7 +73,7 @@ class Recount:
             now_ns: The wall clock.
         """
         in_order = sorted(trades, key=lambda trade: trade.time_ns)
-        self._clock.take([(None, in_order)], now_ns)
+        self._clock.take([(now_ns, in_order)], int)
         self._clock.finish_until(end_ns)
         rows = []
         for batch in self._clock.collect():

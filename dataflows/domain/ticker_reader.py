@@ -7,7 +7,7 @@ from typing import TypeAlias
 from dataflows.domain.frames import Batch, Decode, FrameReader
 from dataflows.domain.tickers import StampedUpdate, TickerBatch
 from schemas.exchanges import ExchangeDecoder
-from schemas.raw import RawMessage, received_at_ns
+from schemas.raw import RawMessage, logged_at_ns, received_at_ns
 from schemas.records import DeadLetter, TickerUpdate
 from schemas.settings import Settings
 from schemas.times import NS_PER_MS, utc_text
@@ -48,7 +48,7 @@ class TickerReader:
 
         Args:
             messages: In the order of the log.
-            now_ns: The wall clock, for feeds without a stamp and against stamps in the future.
+            now_ns: The wall clock, for records that Kafka has not stamped.
         """
         batch = self._frames.read(messages)
         updates: defaultdict[str, list[StampedUpdate]] = defaultdict(list)
@@ -56,8 +56,9 @@ class TickerReader:
             for message, found in frames:
                 for update in found:
                     time_ns = update.time_ns or received_at_ns(message) or now_ns
-                    if time_ns > now_ns + self._future_ns:
-                        self._refuse(batch, message, update.symbol, time_ns, now_ns)
+                    logged_ns = logged_at_ns(message, now_ns)
+                    if time_ns > logged_ns + self._future_ns:
+                        self._refuse(batch, message, update.symbol, time_ns, logged_ns)
                         continue
                     self._newest_ns = max(self._newest_ns, time_ns)
                     updates[f"{exchange}:{update.symbol}"].append(StampedUpdate(time_ns, update))
@@ -83,12 +84,12 @@ class TickerReader:
         message: RawMessage,
         symbol: str,
         time_ns: int,
-        now_ns: int,
+        logged_ns: int,
     ) -> None:
         batch.refuse(
             message,
             f"future: ticker of {symbol} at {utc_text(time_ns)}, expected at most "
-            f"{self._future_ns // NS_PER_MS} ms after now, {utc_text(now_ns)}",
+            f"{self._future_ns // NS_PER_MS} ms after its record, {utc_text(logged_ns)}",
         )
 
 

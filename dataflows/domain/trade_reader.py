@@ -5,13 +5,14 @@ It keeps what belongs to the partition and not to a symbol: the clocks of its ex
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, TypeAlias
 
 from dataflows.domain.exchange_clock import ClockState, ExchangeClock, Limits
 from dataflows.domain.frames import Batch, Decode, DecodeRun, FrameReader, Run
 from dataflows.domain.minutes import MINUTE_NS, TradeBatch
 from schemas.exchanges import ExchangeDecoder
-from schemas.raw import RawMessage
+from schemas.raw import RawMessage, first_logged_ns, logged_at_ns
 from schemas.records import DeadLetter, Trade
 from schemas.settings import Settings
 from schemas.times import NS_PER_MS
@@ -75,15 +76,16 @@ class TradeReader:
 
         Args:
             messages: In the order of the log.
-            now_ns: The wall clock, against trades stamped in the future.
+            now_ns: The wall clock, for records that Kafka has not stamped.
         """
         letters: list[Item] = []
+        logged_at = partial(logged_at_ns, now_ns=now_ns)
         for start in range(0, len(messages), CHUNK):
             batch = self._frames.read(messages[start : start + CHUNK])
             if batch.run is not None:
                 self._take_run(batch, batch.run, now_ns)
             for exchange, frames in batch.frames.items():
-                for message, problem in self._clock(exchange).take(frames, now_ns):
+                for message, problem in self._clock(exchange).take(frames, logged_at):
                     batch.refuse(message, problem)
             letters += self._frames.dead_letters(batch)
         return [*self._collect(), *letters]
@@ -112,10 +114,10 @@ class TradeReader:
 
     def _take_run(self, batch: Batch[Trade], run: Run[Trade], now_ns: int) -> None:
         clock = self._clock(run.exchange)
-        if clock.take_all(run.records, now_ns):
+        if clock.take_all(run.records, first_logged_ns(run.messages, now_ns)):
             return
         for message, problem in clock.take(
-            zip(run.messages, zip(run.records), strict=True), now_ns
+            zip(run.messages, zip(run.records), strict=True), partial(logged_at_ns, now_ns=now_ns)
         ):
             batch.refuse(message, problem)
 

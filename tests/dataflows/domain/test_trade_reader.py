@@ -432,11 +432,26 @@ def test_a_trade_from_the_future_is_refused_and_moves_nothing() -> None:
 
     (letter,) = flow.letters
     assert letter.error.startswith("future: trade 2 of BTC-USDT at 2024-10-23T10:21:30")
-    assert "expected at most 60000 ms after now" in letter.error
+    assert "expected at most 60000 ms after its record" in letter.error
     assert (letter.topic, letter.partition, letter.offset) == (TOPIC, 0, 7)
     assert (letter.key, letter.value) == (b"binance", frame(ahead))
     assert letter.headers == [("received_at", b"1")]
     assert flow.reader.state() == before
+
+
+def test_what_is_the_future_is_decided_by_the_record_s_stamp_whatever_the_clock_says() -> None:
+    at_ms = START_MS + 30_000
+    good = Print("binance", "BTC", 1, at_ms)
+    ahead = Print("binance", "BTC", 2, at_ms + SETTINGS.taker_volume.future_limit_ms + 1)
+    for clock_ms in (0, at_ms - 7_200_000, at_ms + 7_200_000):
+        flow = Flow()
+        for offset, trade in enumerate((good, ahead)):
+            record = RawRecord(offset, b"binance", frame(trade), timestamp_ms=at_ms)
+            flow.read([record], clock_ms * 1_000_000)
+        flow.finish()
+
+        assert [letter.offset for letter in flow.letters] == [1]
+        assert minutes_of(flow, "BTC") == [0]
 
 
 def test_a_trade_at_the_limit_of_the_future_counts() -> None:
