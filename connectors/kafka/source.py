@@ -19,7 +19,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
 from typing_extensions import override
 
 from connectors import clock, metrics
@@ -38,11 +46,13 @@ RETRY_PAUSE_SECONDS: Final = 0.2
 LAG_INTERVAL_NS: Final = 1_000_000_000
 # Offsets in the group are for lag tools: no reason to hold up the end of a process for long.
 EXIT_COMMIT_SECONDS: Final = 4.0
-SNAPSHOT_VERSION: Final = 1
+SNAPSHOT_VERSION: Final = 2
+UNKNOWN_TOPIC_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"  # all zeros, from brokers before Kafka 2.8
 WHOLE: Final = Shard(0, 1)
 
 X = TypeVar("X")
-Snapshot: TypeAlias = tuple[int, int, Any]
+Snapshot: TypeAlias = tuple[int, int, Any, str | None]
+"""Version, the next offset, the reader's state, and the id of the topic whose offset it is."""
 
 
 class Reader(Protocol[X]):
@@ -120,6 +130,7 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
         self._shard = shard
         self._stop_at_end = stop_at_end
         self._part_count = 1
+        self._topic_ids: dict[str, str] = {}
 
     @override
     def list_parts(self) -> list[str]:
@@ -136,6 +147,7 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
         finally:
             client.close()
         self._part_count = max(1, len(parts))
+        self._topic_ids = _topic_ids({**self._client_config, **quiet}, list(self._groups))
         return parts
 
     @override
@@ -143,7 +155,15 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
         self, step_id: str, for_part: str, resume_state: Snapshot | None
     ) -> "KafkaPartition[X]":
         topic, _, partition = for_part.rpartition("/")
-        _, offset, reader_state = resume_state or (SNAPSHOT_VERSION, None, None)
+        # The first version had no topic id.
+        _, offset, reader_state, *named = resume_state or (SNAPSHOT_VERSION, None, None)
+        topic_id = self._topic_ids.get(topic)
+        if named and named[0] and topic_id and named[0] != topic_id:
+            log.error(
+                "%s/%s: the topic was re-created since offset %s was read of it; "
+                "reading it from its start", topic, partition, offset,
+            )  # fmt: skip
+            offset = None
         reader = self._make_reader(topic, int(partition), reader_state)
         consumer = Consumer(self._consumer_config(self._groups[topic]))
         return KafkaPartition(
@@ -152,6 +172,7 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
             offset,
             reader,
             self._settings.batch_messages,
+            topic_id=topic_id,
             stop_at_end=self._stop_at_end,
         )
 
@@ -187,9 +208,11 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         reader: Reader[X],
         batch_messages: int,
         *,
+        topic_id: str | None,
         stop_at_end: bool,
     ) -> None:
         self._consumer = consumer
+        self._topic_id = topic_id
         self._topic, self._partition = where.topic, where.partition
         self._labels = (self._topic, str(self._partition))
         self._reader = reader
@@ -232,7 +255,7 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
     @override
     def snapshot(self) -> Snapshot:
         self._commit_offset = self._offset
-        return SNAPSHOT_VERSION, self._offset, self._reader.state()
+        return SNAPSHOT_VERSION, self._offset, self._reader.state(), self._topic_id
 
     @override
     def close(self) -> None:
@@ -377,6 +400,24 @@ def _partitions(client: Consumer, topic: str) -> list[int]:
             f"topic {topic}: {found.error.str()}; run `marketflow init` to create it"
         )
     return sorted(found.partitions)
+
+
+def _topic_ids(config: Mapping[str, str | int | Any], topics: list[str]) -> dict[str, str]:
+    """What tells a topic from another one of its name, where the broker says it."""
+    found: dict[str, str] = {}
+    admin = AdminClient(dict(config))  # its requests end with it
+    described = admin.describe_topics(
+        TopicCollection(topics), request_timeout=METADATA_TIMEOUT_SECONDS
+    )
+    for topic, answer in described.items():
+        try:
+            topic_id = str(answer.result().topic_id)
+        except KafkaException as error:
+            log.warning("%s: its id is not known, nor whether it was re-created: %s", topic, error)
+            continue
+        if topic_id != UNKNOWN_TOPIC_ID:
+            found[topic] = topic_id
+    return found
 
 
 def _commit_at_exit() -> None:

@@ -4,13 +4,41 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import psycopg
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from tests.dataflows.harness import Pipeline, wait
-from tests.dataflows.market import MarketTrade, make_market, shuffle_within, truth
+from tests.dataflows.market import START_MS, MarketTrade, make_market, shuffle_within, truth
 
 MakePipeline = Callable[..., Pipeline]
+
+# Runs before anything of the project: its one clock then jumps by hours, each second another way.
+STEPPING_CLOCK = """
+import time
+from connectors import clock
+real = clock.now_ns
+steps = (0, -7_200, 7_200, -30, 86_400)
+clock.now_ns = lambda: real() + 1_000_000_000 * steps[int(time.monotonic()) % len(steps)]
+"""
+
+# What a full disk is to the clients of a server: SQLSTATE 53100 for each row that needs room.
+QUOTA = """
+CREATE TABLE quota (is_full boolean);
+INSERT INTO quota VALUES (false);
+CREATE FUNCTION check_quota() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT is_full FROM quota) THEN
+        RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER quota BEFORE INSERT OR UPDATE ON taker_volume
+    FOR EACH ROW EXECUTE FUNCTION check_quota();
+"""
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +52,14 @@ def feed(pipeline: Pipeline, trades: list[MarketTrade]) -> None:
     for partition in range(3):
         mine = [t for t in trades if int(t.symbol[1:-4]) % 3 == partition]
         pipeline.produce(topic, partition, [(b"binance", trade.frame()) for trade in mine])
+
+
+def run_and_drain(pipeline: Pipeline, *arguments: str) -> None:
+    """Reads what there is; minutes that are open stay so."""
+    process = pipeline.start("taker_volume", *arguments, *pipeline.recovery_store())
+    time.sleep(4)
+    process.send_signal(signal.SIGTERM)
+    wait(process)
 
 
 def assert_true(pipeline: Pipeline, trades: list[MarketTrade]) -> None:
@@ -89,12 +125,103 @@ def test_another_number_of_workers_after_a_drain_changes_no_row(
     third = len(market) // 3
     for part, workers in ((0, "1"), (third, "3")):
         feed(pipeline, market[part : part + third])
-        process = pipeline.start("taker_volume", "-w", workers, *store)
-        time.sleep(4)
-        process.send_signal(signal.SIGTERM)
-        wait(process)
+        run_and_drain(pipeline, "-w", workers)
     feed(pipeline, market[2 * third :])
 
     pipeline.run("taker_volume", "-w", "2", *store)
 
     assert_true(pipeline, market)
+
+
+def test_a_clock_that_steps_changes_no_row(
+    make_pipeline: MakePipeline, market: list[MarketTrade], tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(STEPPING_CLOCK)
+    # Trades of now: against a clock two hours back, they would all be of the future.
+    minute_ms = time.time_ns() // 60_000_000_000 * 60_000
+    live = [t._replace(time_ms=t.time_ms - START_MS + minute_ms - 360_000) for t in market]
+    pipeline = make_pipeline(changes={"kafka": {"batch_messages": 100}})
+    store = pipeline.recovery_store()
+    process = pipeline.start("taker_volume", *store, PYTHONPATH=str(tmp_path))
+    for part in range(0, len(live), 1_000):
+        feed(pipeline, live[part : part + 1_000])
+        time.sleep(0.7)
+    process.send_signal(signal.SIGTERM)
+    wait(process)
+
+    pipeline.run("taker_volume", *store, PYTHONPATH=str(tmp_path))
+
+    assert_true(pipeline, live)
+    dead = pipeline.settings.regions["NE"].topics.trade + ".dlq"
+    assert [pipeline.records(dead, partition) for partition in range(3)] == [[], [], []]
+
+
+def test_a_full_disk_holds_the_rows_back_until_there_is_room(
+    make_pipeline: MakePipeline, market: list[MarketTrade]
+) -> None:
+    pipeline = make_pipeline()
+    with psycopg.connect(pipeline.dsn, autocommit=True) as connection:
+        connection.execute(QUOTA)
+        process = pipeline.start("taker_volume", *pipeline.recovery_store())
+        for part, is_full in ((0, False), (3_000, True), (6_000, False)):
+            connection.execute("UPDATE quota SET is_full = %s", [is_full])
+            feed(pipeline, market[part : part + 3_000])
+            time.sleep(3)
+            assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert "PostgreSQL does not take rows, retrying: could not extend file" in output
+    assert "PostgreSQL takes rows again" in output
+    pipeline.run("taker_volume", *pipeline.recovery_store())
+    assert_true(pipeline, market)
+
+
+def test_offsets_that_were_deleted_unread_are_a_gap_of_a_said_size(
+    make_pipeline: MakePipeline, market: list[MarketTrade]
+) -> None:
+    pipeline = make_pipeline()
+    topic = pipeline.settings.regions["NE"].topics.trade
+    mine = [t for t in market if int(t.symbol[1:-4]) % 3 == 0]
+    third = len(mine) // 3
+    feed(pipeline, mine[:third])
+    run_and_drain(pipeline)
+    feed(pipeline, mine[third:])
+    admin = AdminClient({"bootstrap.servers": pipeline.bootstrap_servers})
+    admin.delete_records([TopicPartition(topic, 0, 2 * third)])[
+        TopicPartition(topic, 0, 2 * third)
+    ].result(20)
+
+    process = pipeline.start("taker_volume", *pipeline.recovery_store(), STOP_AT_END="1")
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert f"lost offsets {third} to {2 * third - 1} ({third} records)" in output
+    assert_true(pipeline, mine[:third] + mine[2 * third :])
+
+
+def test_a_topic_that_was_created_again_is_read_from_its_start(
+    make_pipeline: MakePipeline, market: list[MarketTrade]
+) -> None:
+    pipeline = make_pipeline()
+    topic = pipeline.settings.regions["NE"].topics.trade
+    mine = [t for t in market if int(t.symbol[1:-4]) % 3 == 0]
+    third = len(mine) // 3
+    feed(pipeline, mine[:third])
+    run_and_drain(pipeline)
+    admin = AdminClient({"bootstrap.servers": pipeline.bootstrap_servers})
+    admin.delete_topics([topic])[topic].result(20)
+    deadline = time.monotonic() + 20
+    while topic in admin.list_topics(timeout=10).topics:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    admin.create_topics([NewTopic(topic, 3, 1)])[topic].result(20)
+    feed(pipeline, mine[third:])  # more than were read: the old offset is one of the new log
+
+    process = pipeline.start("taker_volume", *pipeline.recovery_store(), STOP_AT_END="1")
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0, output
+    assert f"{topic}/0: the topic was re-created since offset {third} was read of it" in output
+    assert_true(pipeline, mine)
