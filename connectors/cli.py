@@ -21,6 +21,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "replay": ("connectors.replay.commands:replay", "Feed recorded frames into the raw topics."),
     "backfill": ("dataflows.backfill:backfill", "Mend minutes from an exchange's own history."),
     "compact": ("connectors.compact:compact", "Merge an hour of the archive into Parquet."),
+    "restore": ("connectors.restore:restore", "Put archived rows back into PostgreSQL."),
     "dlq": ("connectors.kafka.dlq_commands:dlq", "Count, show and replay dead letters."),
     "serve": ("api.serve:serve", "Serve the API and its documentation."),
     "doctor": ("connectors.services.commands:doctor", "Say what is missing, and what to do."),

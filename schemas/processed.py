@@ -5,15 +5,19 @@ Prices and volumes are the exact decimal: as text, and in order book records as 
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from functools import lru_cache
+from typing import TypeVar
 
 import msgspec
 
+from schemas.errors import DecodeError
 from schemas.numbers import plain
 from schemas.records import BookSummary, SnapshotRequest, TakerVolume, Ticker
 from schemas.settings import Settings
-from schemas.times import NS_PER_MS, NS_PER_SECOND, NS_PER_US
+from schemas.times import NS_PER_MS, NS_PER_SECOND, NS_PER_US, ns_of_ms
+
+T = TypeVar("T")
 
 
 class TakerVolumeRecord(msgspec.Struct, frozen=True, gc=False):
@@ -43,6 +47,7 @@ class TakerVolumeRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 _encoder = msgspec.json.Encoder()
+_taker_volume = msgspec.json.Decoder(TakerVolumeRecord)
 
 
 def coin_of(symbol: str) -> str:
@@ -78,6 +83,76 @@ def encode_taker_volume(row: TakerVolume, settings: Settings) -> bytes:
     return _encoder.encode(record)
 
 
+def decode_taker_volume(line: bytes, settings: Settings) -> TakerVolume:
+    """The row that :func:`encode_taker_volume` made the record of.
+
+    Raises:
+        DecodeError: It is no such record.
+    """
+    record = _decoded(_taker_volume, line)
+    return TakerVolume(
+        _exchange_of(record.market, settings),
+        record.symbol,
+        record.minute,
+        _decimal(record.taker_buy_volume),
+        _decimal(record.taker_sell_volume),
+        _decimal(record.taker_buy_notional),
+        _decimal(record.taker_sell_notional),
+        record.buy_count,
+        record.sell_count,
+        _decimal_or_none(record.open),
+        _decimal_or_none(record.high),
+        _decimal_or_none(record.low),
+        _decimal_or_none(record.close),
+        _decimal_or_none(record.vwap),
+        record.is_final,
+        record.revision,
+        record.late_trades,
+        record.duplicate_trades,
+    )
+
+
+def decode_ticker(line: bytes, settings: Settings) -> Ticker:
+    """The ticker that :func:`encode_ticker` made the record of.
+
+    Raises:
+        DecodeError: It is no such record.
+    """
+    record = _decoded(_ticker, line)
+    figures = map(_decimal_or_none, msgspec.structs.astuple(record.data[0]))
+    time_ns = ns_of_ms(_decimal(bytes(record.timestamp).decode()))
+    return Ticker(_exchange_of(record.market, settings), record.symbol, time_ns, *figures)
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], line: bytes) -> T:
+    try:
+        return decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise DecodeError(f"{error!s:.200} in {line[:120]!r}") from error
+
+
+def _exchange_of(market: str, settings: Settings) -> str:
+    exchange = settings.exchange_of_market.get(market.lower())
+    if exchange is None:
+        known = ", ".join(found.market for found in settings.exchanges.values())
+        raise DecodeError(f"market {market[:40]!r}: expected one of {known}")
+    return exchange
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except DecimalException as error:
+        raise DecodeError(f"{text[:40]!r}: expected a decimal number") from error
+    if not number.is_finite():
+        raise DecodeError(f"{text[:40]!r}: expected a finite number")
+    return number
+
+
+def _decimal_or_none(text: str | None) -> Decimal | None:
+    return None if text is None else _decimal(text)
+
+
 def _plain_or_none(number: Decimal | None) -> str | None:
     return None if number is None else plain(number)
 
@@ -105,6 +180,9 @@ class TickerRecord(msgspec.Struct, frozen=True):
     """Milliseconds since the Unix epoch, with a decimal point and every digit that there is."""
     data: tuple[TickerFigures]
     symbol: str
+
+
+_ticker = msgspec.json.Decoder(TickerRecord)
 
 
 def encode_ticker(ticker: Ticker, settings: Settings) -> bytes:
