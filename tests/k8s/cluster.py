@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 OVERLAY = ROOT / "k8s" / "overlays" / "local"
 SPACE = "marketflow"
 TOPIC = "neSocketDataIn-trade"
+PROCESSED = "Region.NE_TakerVolumePreprocessing"
+FLOWS = ("taker-volume", "ticker", "orderbook", "archive")
 
 # Runs in a pod: reads `<partition> <frame>` lines, puts them into the topic.
 PRODUCE = """
@@ -36,7 +39,31 @@ for line in sys.stdin.buffer:
 sys.exit(producer.flush(60))
 """
 
-pytestmark = pytest.mark.timeout(1_200)
+# Runs in a pod of the archive: the records of a topic's partition, and what the archive holds of
+# it; both must be the same lines. Prints the records.
+COMPARE = """
+import sys
+from confluent_kafka import Consumer, TopicPartition
+from connectors.archive_files import hours, read_objects
+from connectors.environment import Environment
+from connectors.s3 import make_client
+environment = Environment.read()
+consumer = Consumer({**environment.require_kafka(), "group.id": "compare"})
+where = TopicPartition("%s", 0)
+low, high = consumer.get_watermark_offsets(where, 20)
+consumer.assign([TopicPartition("%s", 0, low)])
+records = []
+while len(records) < high - low:
+    records += [message.value() for message in consumer.consume(1_000, 5)]
+client, bucket = make_client(environment), environment.s3_bucket
+keys = [key for found in hours(client, bucket, "%s").values() for key in found]
+stored = sorted(r for r in read_objects(client, bucket, keys) if r.partition == 0)
+if [(r.offset, r.line) for r in stored] != list(enumerate(records)):
+    sys.exit(f"{len(records)} records, {len(stored)} in the archive")
+sys.stdout.buffer.write(b"\\n".join(records))
+""".replace("%s", PROCESSED)
+
+pytestmark = pytest.mark.timeout(1_800)
 
 
 def kubectl(*arguments: str, stdin: bytes | None = None) -> str:
@@ -59,6 +86,10 @@ def ready_replicas(flow: str) -> int:
     if status.get("updateRevision") != status.get("currentRevision"):
         return 0
     return int(status.get("readyReplicas", 0))
+
+
+def has_ready(flow: str, count: int) -> bool:
+    return ready_replicas(flow) == count
 
 
 def is_ready(pod: str) -> bool:
@@ -97,14 +128,12 @@ def feed(trades: list[MarketTrade]) -> None:
 
 
 def rows() -> dict[tuple[str, int], dict[str, Any]]:
-    text = kubectl(
-        "-n", SPACE, "exec", "postgres-0", "--", "psql", "-qAt",
-        "postgresql://marketflow:marketflow@127.0.0.1/marketflow", "-c",
+    text = psql(
         "SELECT json_build_object('symbol', symbol, 'minute', extract(epoch FROM minute)::bigint,"
         " 'is_final', is_final, 'revision', revision, 'buy_count', buy_count,"
         " 'sell_count', sell_count, 'taker_buy_volume', taker_buy_volume::text,"
-        " 'taker_sell_volume', taker_sell_volume::text) FROM taker_volume",
-    )  # fmt: skip
+        " 'taker_sell_volume', taker_sell_volume::text) FROM taker_volume"
+    )
     found = [json.loads(line) for line in text.splitlines()]
     return {(row["symbol"].replace("-", ""), row["minute"] // 60): row for row in found}
 
@@ -126,6 +155,51 @@ def assert_true(trades: list[MarketTrade]) -> None:
             assert Decimal(found[key][name]) == values[name], key
 
 
+def final(found: Any) -> bool:
+    return bool(found["is_final"])
+
+
+def assert_records_and_objects_true(trades: list[MarketTrade]) -> None:
+    """Each record is in one object, and the newest state of each minute is the market's."""
+    found: list[bytes] = []
+
+    def archived() -> bool:
+        done = subprocess.run(
+            ["kubectl", "-n", SPACE, "exec", "archive-0", "-c", "flow", "--",
+             "python", "-c", COMPARE],
+            capture_output=True, check=False, timeout=120,
+        )  # fmt: skip
+        found[:] = done.stdout.splitlines()
+        return done.returncode == 0
+
+    wait_for(archived, "every record is archived once")
+    newest: dict[tuple[str, int], dict[str, Any]] = {}
+    for record in filter(final, map(json.loads, found)):
+        key = record["symbol"].replace("-", ""), record["minute"] // 60
+        if record["revision"] >= newest.get(key, record)["revision"]:
+            newest[key] = record
+    expected = truth(trades)
+    assert newest.keys() == expected.keys()
+    for key, values in expected.items():
+        for name in ("taker_buy_volume", "taker_sell_volume", "taker_buy_notional", "high"):
+            value = newest[key][name]
+            assert (value and Decimal(value)) == values[name], key
+
+
+def psql(statement: str) -> str:
+    return kubectl(
+        "-n", SPACE, "exec", "postgres-0", "--", "psql", "-qAt",
+        "postgresql://marketflow:marketflow@127.0.0.1/marketflow", "-c", statement,
+    )  # fmt: skip
+
+
+def pods_of(flow: str) -> dict[str, str]:
+    """The pods' names and ids."""
+    label = f"app.kubernetes.io/component={flow}"
+    items = json.loads(kubectl("-n", SPACE, "get", "pods", "-l", label, "-o", "json"))["items"]
+    return {item["metadata"]["name"]: item["metadata"]["uid"] for item in items}
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The local overlay, from nothing."""
@@ -138,9 +212,33 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     kubectl("delete", "namespace", SPACE, "--wait")
 
 
-def test_kills_scaling_and_a_new_version_leave_the_rows_true(cluster: Path) -> None:
-    market = make_market(count=24_000, symbols=30, minutes=8)
-    part = len(market) // 6
+def drain() -> None:
+    """The node's dataflows are evicted, as far as the budgets let them, and come back."""
+    (node,) = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]
+    name = node["metadata"]["name"]
+    before = {flow: pods_of(flow) for flow in FLOWS}
+    # One node: what was evicted cannot come back before it may be used again, and a second pod
+    # of a dataflow is not evicted before the first is back. So it does not end by itself.
+    subprocess.run(
+        ["kubectl", "drain", name, "--pod-selector=marketflow/role=flow", "--delete-emptydir-data",
+         "--ignore-daemonsets", "--timeout=20s"],
+        capture_output=True, check=False, timeout=120,
+    )  # fmt: skip
+    kubectl("uncordon", name)
+    for flow, pods in before.items():
+        wait_for(partial(has_ready, flow, len(pods)), f"{flow} is back")
+        assert pods_of(flow) != pods, f"{flow} was not evicted"
+
+
+def give_up_the_volume(pod: str) -> None:
+    """As the runbook says for a broken volume."""
+    kubectl("-n", SPACE, "delete", "pvc", f"state-{pod}", "--wait=false")
+    kubectl("-n", SPACE, "delete", "pod", pod)
+
+
+def test_kills_scaling_a_drain_and_a_new_version_leave_all_true(cluster: Path) -> None:
+    market = make_market(count=32_000, symbols=30, minutes=8)
+    part = len(market) // 8
     feed(market[:part])
 
     kubectl("-n", SPACE, "delete", "pod", "taker-volume-0", "--grace-period=0", "--force")
@@ -155,10 +253,24 @@ def test_kills_scaling_and_a_new_version_leave_the_rows_true(cluster: Path) -> N
     apply_with(cluster, 2)
     feed(market[4 * part : 5 * part])
 
-    kubectl("-n", SPACE, "rollout", "restart", "statefulset/taker-volume")
-    feed(market[5 * part :])
-    kubectl("-n", SPACE, "rollout", "status", "statefulset/taker-volume", "--timeout=240s")
+    drain()
+    feed(market[5 * part : 6 * part])
+    give_up_the_volume("taker-volume-1")
+    feed(market[6 * part : 7 * part])
+    wait_for(lambda: ready_replicas("taker-volume") == 2, "the new volume is in use")
 
+    kubectl("-n", SPACE, "rollout", "restart", "statefulset/taker-volume", "statefulset/archive")
+    feed(market[7 * part :])
+    for flow in ("taker-volume", "archive"):
+        kubectl("-n", SPACE, "rollout", "status", f"statefulset/{flow}", "--timeout=240s")
+
+    assert_true(market)
+    assert_records_and_objects_true(market)
+
+    # The database is lost, and comes back from the archive, as the runbook says.
+    psql("TRUNCATE taker_volume, ticker_latest")
+    said = kubectl("-n", SPACE, "exec", "archive-0", "-c", "flow", "--", "marketflow", "restore")
+    assert "records read into taker_volume" in said
     assert_true(market)
 
 
@@ -188,3 +300,15 @@ def test_a_shard_that_there_is_not_stops_with_a_sentence(cluster: Path) -> None:
 
     wait_for(said, "the third shard of two refuses")
     kubectl("-n", SPACE, "scale", "statefulset", "taker-volume", "--replicas=2")
+
+
+def test_one_cluster_of_three_pods_counts_as_shards_do(cluster: Path) -> None:
+    del cluster
+    kubectl("-n", SPACE, "scale", "statefulset", "taker-volume", "--replicas=0")
+    wait_for(lambda: not pods_of("taker-volume"), "the shards are gone")
+    psql("TRUNCATE taker_volume")
+    kubectl("apply", "-k", str(ROOT / "k8s" / "overlays" / "cluster-mode"))
+    wait_for(lambda: ready_replicas("taker-volume") == 3, "three processes")
+    market = make_market(count=32_000, symbols=30, minutes=8)
+
+    assert_true(market)

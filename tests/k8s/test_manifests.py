@@ -10,6 +10,8 @@ import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
 from connectors import metrics
+from connectors.kafka.topics import needed_topics
+from schemas.settings import parse_settings
 
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "k8s"
@@ -147,6 +149,21 @@ def test_replicas_and_shards_say_the_same_in_every_overlay() -> None:
 def test_the_pipeline_of_the_cluster_is_that_of_the_project() -> None:
     copied = (K8S / "base" / "pipeline.yaml").read_bytes()
     assert copied == (ROOT / "pipeline.yaml").read_bytes()
+
+
+def test_the_topics_of_the_operators_are_those_of_the_pipeline() -> None:
+    settings = parse_settings((ROOT / "pipeline.yaml").read_bytes(), "pipeline.yaml")
+    topics = [d for name, d in DOCUMENTS if name.startswith("components/operators/kafka")]
+    assert {t["spec"]["topicName"]: t["spec"]["partitions"] for t in topics} == needed_topics(
+        settings
+    )
+    horizon_ms = settings.taker_volume.correction_horizon_ms
+    for topic in topics:
+        assert topic["apiVersion"] == "kafka.strimzi.io/v1"
+        assert topic["spec"]["config"]["retention.ms"] > 24 * horizon_ms
+        is_dead = topic["spec"]["topicName"].endswith(".dlq")
+        assert ("max.message.bytes" in topic["spec"]["config"]) == is_dead
+    assert len({topic["metadata"]["name"] for topic in topics}) == len(topics)
 
 
 def test_everything_is_denied_but_what_is_named() -> None:
