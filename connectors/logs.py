@@ -3,12 +3,16 @@
 import logging
 import sys
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Final
 
 import msgspec
 from typing_extensions import override
 
 from connectors.environment import Shard
+from schemas.errors import MarketflowError
+
+log: Final = logging.getLogger("marketflow")
 
 HUMAN: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -47,3 +51,18 @@ def configure(flow: str, shard: Shard) -> None:
     handler.setFormatter(human if sys.stderr.isatty() else JsonFormatter(flow, shard))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
+    sys.excepthook = _say_why
+
+
+def _say_why(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The last words of a process: a sentence where the project has one for what ended it.
+
+    The engine wraps what a step raised into errors of its own, several times.
+    """
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, MarketflowError):
+        reason = reason.__cause__ or reason.__context__
+    if reason is None:
+        log.critical("ended by %s", kind.__name__, exc_info=(kind, error, trace))
+    else:
+        log.critical("ended: %s", reason)

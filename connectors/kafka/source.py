@@ -394,7 +394,8 @@ def _partitions(client: Consumer, topic: str) -> list[int]:
     try:
         found = client.list_topics(topic, timeout=METADATA_TIMEOUT_SECONDS).topics[topic]
     except KafkaException as error:
-        raise UnavailableError(f"Kafka does not answer: {error}") from error
+        reason = error.args[0].str()
+        raise UnavailableError(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers: {reason}") from error
     if found.error is not None:
         raise SettingsError(
             f"topic {topic}: {found.error.str()}; run `marketflow init` to create it"

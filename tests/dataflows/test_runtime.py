@@ -4,9 +4,14 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
+
+from tests.dataflows.harness import Pipeline
+from tests.dataflows.market import make_market
 
 ROOT = Path(__file__).parents[2]
 COMPLETE = {
@@ -69,3 +74,30 @@ def test_a_taken_metrics_port_is_said() -> None:
 
     assert done.returncode == 1
     assert "METRICS_PORT" in done.stderr
+
+
+def test_a_broker_that_does_not_answer_ends_with_a_sentence() -> None:
+    done = start(**COMPLETE)
+
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert "ended: KAFKA_BOOTSTRAP_SERVERS: no broker answers: " in last
+    assert "Traceback" not in done.stderr
+    assert "hidden" not in done.stderr
+
+
+def test_tables_that_are_missing_end_with_a_sentence_that_says_what_to_do(
+    make_pipeline: Callable[..., Pipeline],
+) -> None:
+    pipeline = make_pipeline()
+    trade = make_market(count=1, symbols=1, minutes=1)[0]
+    pipeline.produce(pipeline.settings.regions["NE"].topics.trade, 0, [(b"x", trade.frame())])
+    with psycopg.connect(pipeline.dsn) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+
+    done = start(**pipeline.variables, STOP_AT_END="1")
+
+    assert done.returncode == 1
+    assert "run `marketflow init`" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
