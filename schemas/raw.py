@@ -47,19 +47,19 @@ def received_at_ns(message: RawMessage) -> int | None:
 
 
 def logged_at_ns(message: RawMessage, now_ns: int) -> int:
-    """When Kafka stamped the record; the wall clock for one without a stamp.
+    """When Kafka stamped the record; the wall clock for one without a stamp that can be true.
 
     What is compared with it is decided the same way whenever the record is read, and whatever
     the reader's clock does.
     """
     kind, time_ms = message.timestamp()
-    return time_ms * NS_PER_MS if kind else now_ns
+    return (_in_bounds(time_ms * NS_PER_MS) if kind else None) or now_ns
 
 
 def first_logged_ns(messages: Sequence[RawMessage], now_ns: int) -> int:
     """The earliest :func:`logged_at_ns` of records; for each of a hundred thousand a second."""
     earliest_ms = min([message.timestamp()[1] for message in messages])
-    if earliest_ms > 0:
+    if earliest_ms > EARLIEST_NS // NS_PER_MS:
         return earliest_ms * NS_PER_MS
     return min(logged_at_ns(message, now_ns) for message in messages)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import DecodeError
-from schemas.raw import RawRecords, received_at_ns
+from schemas.raw import RawRecords, first_logged_ns, logged_at_ns, received_at_ns
 from schemas.settings import parse_settings
 from tests.raw_record import RawRecord
 
@@ -90,3 +90,12 @@ def test_a_record_was_received_when_its_collector_says_else_when_kafka_stamped_i
     )
     assert received_at_ns(RawRecord(0, b"k", b"v")) is None
     assert received_at_ns(RawRecord(0, b"k", b"v", [("received_at", b"soon")], 5)) is None
+
+
+def test_a_record_was_logged_when_kafka_stamped_it_if_that_can_be_true() -> None:
+    stamped, odd, bare = (RawRecord(0, b"k", b"v", None, ms) for ms in (1_729_678_800_123, 7, None))
+
+    assert logged_at_ns(stamped, 5) == 1_729_678_800_123_000_000
+    assert (logged_at_ns(odd, 5), logged_at_ns(bare, 5)) == (5, 5)
+    assert first_logged_ns([stamped, stamped], 5) == 1_729_678_800_123_000_000
+    assert first_logged_ns([stamped, odd], 9) == 9
