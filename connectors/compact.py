@@ -88,12 +88,7 @@ _FLAGS: Final[dict[str, tuple[str, ...]]] = {
 )
 def compact(topic: str | None, before: datetime | None) -> None:
     """Merge an hour's small objects of the archive into one Parquet file."""
-    try:
-        import pyarrow.parquet  # noqa: F401, PLC0415
-    except ModuleNotFoundError:
-        raise SettingsError(
-            "`marketflow compact` needs pyarrow: pip install 'marketflow[parquet]'"
-        ) from None
+    _parquet()
     environment = Environment.read()
     settings = load_settings(environment)
     limit = before or datetime.fromtimestamp(now_ns() // 1_000_000_000, UTC) - timedelta(
@@ -140,8 +135,7 @@ def compact_hour(
 
 def read_parquet(client: "S3Client", bucket: str, key: str) -> list[ArchivedRecord]:
     """The records of a Parquet file."""
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
+    pq = _parquet()
     body = client.get_object(Bucket=bucket, Key=key)["Body"].read()
     table = pq.read_table(io.BytesIO(body), columns=["partition", "offset", "line"])
     return [
@@ -175,8 +169,7 @@ def to_table(records: Sequence[ArchivedRecord], kind: str) -> "pa.Table":
 
 
 def _write(client: "S3Client", bucket: str, key: str, table: "pa.Table") -> None:
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
+    pq = _parquet()
     body = io.BytesIO()
     pq.write_table(table, body, compression="zstd")
     client.put_object(
@@ -186,6 +179,16 @@ def _write(client: "S3Client", bucket: str, key: str, table: "pa.Table") -> None
         Metadata={"count": str(table.num_rows)},
         ContentType="application/vnd.apache.parquet",
     )
+
+
+def _parquet() -> Any:
+    try:
+        import pyarrow.parquet  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise SettingsError(
+            "Parquet files need pyarrow, which is not installed: pip install 'marketflow[parquet]'"
+        ) from None
+    return pyarrow.parquet
 
 
 def _kind_of(settings: Settings, topic: str) -> str:
