@@ -12,6 +12,7 @@ import yaml
 
 from tests.dataflows.harness import ROOT, Pipeline
 from tests.dataflows.market import START_MS, MarketTrade, make_market, truth
+from tests.dataflows.oracle import assert_true, feed
 from tests.histories import Past, PastTrade, Server
 
 MakePipeline = Callable[..., Pipeline]
@@ -19,6 +20,7 @@ MakePipeline = Callable[..., Pipeline]
 START, END = "2024-10-23T10:20", "2024-10-23T10:40"
 GAP_MS = (START_MS + 390_000, START_MS + 800_000)
 GAP_ROWS = 3 * 8
+REVISION = frozenset({"revision"})
 
 
 @pytest.fixture(scope="module")
@@ -66,23 +68,6 @@ def backfill(
     )
 
 
-def feed(pipeline: Pipeline, trades: list[MarketTrade]) -> None:
-    topic = pipeline.settings.regions["NE"].topics.trade
-    pipeline.produce(topic, 0, [(b"binance", trade.frame()) for trade in trades])
-
-
-def assert_true(pipeline: Pipeline, market: list[MarketTrade]) -> None:
-    rows = {
-        (row["symbol"].replace("-", ""), int(row["minute"].timestamp()) // 60): row
-        for row in pipeline.rows()
-    }
-    expected = truth(market)
-    assert rows.keys() == expected.keys()
-    for key, values in expected.items():
-        same = {name: rows[key][name] for name in values if name != "revision"}
-        assert same == {name: value for name, value in values.items() if name != "revision"}, key
-
-
 def test_a_gap_closes_and_nothing_is_counted_twice(
     make_pipeline: MakePipeline, exchange: Server, market: list[MarketTrade]
 ) -> None:
@@ -103,7 +88,7 @@ def test_a_gap_closes_and_nothing_is_counted_twice(
     assert "429" in first.stderr
     assert "a key" not in first.stderr + first.stdout
     assert exchange.headers[0]["X-MBX-APIKEY"] == "a key"
-    assert_true(pipeline, market)
+    assert_true(pipeline.rows(), market, besides=REVISION)
     records = pipeline.values(topic)[len(before) :]
     assert len(records) == GAP_ROWS
     assert all(r["is_final"] and r["revision"] == 1_000_001 for r in records)
@@ -126,7 +111,7 @@ def test_trades_that_still_come_late_do_not_undo_it(
     feed(pipeline, late[::3])
     pipeline.run("taker_volume", *store)
 
-    assert_true(pipeline, market)
+    assert_true(pipeline.rows(), market, besides=REVISION)
 
 
 def test_a_minute_of_which_the_exchange_has_less_is_kept(
@@ -142,7 +127,7 @@ def test_a_minute_of_which_the_exchange_has_less_is_kept(
 
     assert done.returncode == 0, done.stderr
     assert "         3  minutes left as they are: the table has more" in done.stdout
-    assert_true(pipeline, market)
+    assert_true(pipeline.rows(), market, besides=REVISION)
 
 
 def test_symbols_can_be_named_and_minutes_chosen(

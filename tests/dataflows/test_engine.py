@@ -19,14 +19,10 @@ from connectors.environment import Environment
 from dataflows import archive, orderbook, taker_volume, ticker
 from schemas.settings import parse_settings
 from tests.dataflows.harness import ROOT, Pipeline, wait
-from tests.dataflows.market import MarketTrade, make_market, truth
+from tests.dataflows.market import make_market, truth
+from tests.dataflows.oracle import feed
 
 MakePipeline = Callable[..., Pipeline]
-
-
-def feed(pipeline: Pipeline, trades: list[MarketTrade]) -> None:
-    topic = pipeline.settings.regions["NE"].topics.trade
-    pipeline.produce(topic, 0, [(b"binance", trade.frame()) for trade in trades])
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 40) -> None:

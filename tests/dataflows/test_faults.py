@@ -12,7 +12,8 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from tests.dataflows.harness import Pipeline, wait
-from tests.dataflows.market import START_MS, MarketTrade, make_market, shuffle_within, truth
+from tests.dataflows.market import START_MS, MarketTrade, make_market, shuffle_within
+from tests.dataflows.oracle import assert_true, feed
 
 MakePipeline = Callable[..., Pipeline]
 
@@ -46,12 +47,10 @@ def market() -> list[MarketTrade]:
     return make_market(count=9_000, symbols=25, minutes=6)
 
 
-def feed(pipeline: Pipeline, trades: list[MarketTrade]) -> None:
+def spread(pipeline: Pipeline, trades: list[MarketTrade]) -> None:
     """Each symbol in one of the partitions, so that two workers have work."""
-    topic = pipeline.settings.regions["NE"].topics.trade
     for partition in range(3):
-        mine = [t for t in trades if int(t.symbol[1:-4]) % 3 == partition]
-        pipeline.produce(topic, partition, [(b"binance", trade.frame()) for trade in mine])
+        feed(pipeline, [t for t in trades if int(t.symbol[1:-4]) % 3 == partition], partition)
 
 
 def run_and_drain(pipeline: Pipeline, *arguments: str) -> None:
@@ -60,20 +59,6 @@ def run_and_drain(pipeline: Pipeline, *arguments: str) -> None:
     time.sleep(4)
     process.send_signal(signal.SIGTERM)
     wait(process)
-
-
-def assert_true(pipeline: Pipeline, trades: list[MarketTrade]) -> None:
-    expected = truth(trades)
-    rows = {
-        (row["symbol"].replace("-", ""), int(row["minute"].timestamp()) // 60): row
-        for row in pipeline.rows()
-    }
-    # A minute in which only another partition's symbols traded is a row of zeros there or none.
-    traded = {key: row for key, row in rows.items() if row["buy_count"] + row["sell_count"]}
-    busy = {key: row for key, row in expected.items() if row["buy_count"] + row["sell_count"]}
-    assert traded.keys() == busy.keys()
-    for key, values in busy.items():
-        assert {name: traded[key][name] for name in values} == values, key
 
 
 def test_many_kills_in_one_run_leave_the_rows_true(
@@ -85,7 +70,7 @@ def test_many_kills_in_one_run_leave_the_rows_true(
     messy = shuffle_within(market, 9_000, 7)
     size = len(messy) // 8
     for part in range(0, len(messy), size):
-        feed(pipeline, messy[part : part + size])
+        spread(pipeline, messy[part : part + size])
         process = pipeline.start("taker_volume", *store)
         time.sleep(0.8 + 1.5 * chance.random())
         process.send_signal(signal.SIGKILL)
@@ -93,7 +78,7 @@ def test_many_kills_in_one_run_leave_the_rows_true(
 
     pipeline.run("taker_volume", *store)
 
-    assert_true(pipeline, market)
+    assert_true(pipeline.rows(), market, with_quiet=False)
 
 
 def test_one_process_of_a_cluster_dies_and_the_cluster_goes_on_where_it_was(
@@ -102,7 +87,7 @@ def test_one_process_of_a_cluster_dies_and_the_cluster_goes_on_where_it_was(
     pipeline = make_pipeline(changes={"kafka": {"batch_messages": 100}})
     store = pipeline.recovery_store()
     half = len(market) // 2
-    feed(pipeline, market[:half])
+    spread(pipeline, market[:half])
     both = pipeline.start_cluster("taker_volume", 2, *store)
     time.sleep(4)
     both[1].send_signal(signal.SIGKILL)
@@ -111,10 +96,10 @@ def test_one_process_of_a_cluster_dies_and_the_cluster_goes_on_where_it_was(
         process.send_signal(signal.SIGKILL)
         process.communicate()
 
-    feed(pipeline, market[half:])
+    spread(pipeline, market[half:])
     pipeline.run_cluster("taker_volume", 2, *store)
 
-    assert_true(pipeline, market)
+    assert_true(pipeline.rows(), market, with_quiet=False)
 
 
 def test_another_number_of_workers_after_a_drain_changes_no_row(
@@ -124,13 +109,13 @@ def test_another_number_of_workers_after_a_drain_changes_no_row(
     store = pipeline.recovery_store()
     third = len(market) // 3
     for part, workers in ((0, "1"), (third, "3")):
-        feed(pipeline, market[part : part + third])
+        spread(pipeline, market[part : part + third])
         run_and_drain(pipeline, "-w", workers)
-    feed(pipeline, market[2 * third :])
+    spread(pipeline, market[2 * third :])
 
     pipeline.run("taker_volume", "-w", "2", *store)
 
-    assert_true(pipeline, market)
+    assert_true(pipeline.rows(), market, with_quiet=False)
 
 
 def test_a_clock_that_steps_changes_no_row(
@@ -144,14 +129,14 @@ def test_a_clock_that_steps_changes_no_row(
     store = pipeline.recovery_store()
     process = pipeline.start("taker_volume", *store, PYTHONPATH=str(tmp_path))
     for part in range(0, len(live), 1_000):
-        feed(pipeline, live[part : part + 1_000])
+        spread(pipeline, live[part : part + 1_000])
         time.sleep(0.7)
     process.send_signal(signal.SIGTERM)
     wait(process)
 
     pipeline.run("taker_volume", *store, PYTHONPATH=str(tmp_path))
 
-    assert_true(pipeline, live)
+    assert_true(pipeline.rows(), live, with_quiet=False)
     dead = pipeline.settings.regions["NE"].topics.trade + ".dlq"
     assert [pipeline.records(dead, partition) for partition in range(3)] == [[], [], []]
 
@@ -165,7 +150,7 @@ def test_a_full_disk_holds_the_rows_back_until_there_is_room(
         process = pipeline.start("taker_volume", *pipeline.recovery_store())
         for part, is_full in ((0, False), (3_000, True), (6_000, False)):
             connection.execute("UPDATE quota SET is_full = %s", [is_full])
-            feed(pipeline, market[part : part + 3_000])
+            spread(pipeline, market[part : part + 3_000])
             time.sleep(3)
             assert process.poll() is None
     process.send_signal(signal.SIGTERM)
@@ -175,7 +160,7 @@ def test_a_full_disk_holds_the_rows_back_until_there_is_room(
     assert "PostgreSQL does not take rows, retrying: could not extend file" in output
     assert "PostgreSQL takes rows again" in output
     pipeline.run("taker_volume", *pipeline.recovery_store())
-    assert_true(pipeline, market)
+    assert_true(pipeline.rows(), market, with_quiet=False)
 
 
 def test_offsets_that_were_deleted_unread_are_a_gap_of_a_said_size(
@@ -185,9 +170,9 @@ def test_offsets_that_were_deleted_unread_are_a_gap_of_a_said_size(
     topic = pipeline.settings.regions["NE"].topics.trade
     mine = [t for t in market if int(t.symbol[1:-4]) % 3 == 0]
     third = len(mine) // 3
-    feed(pipeline, mine[:third])
+    spread(pipeline, mine[:third])
     run_and_drain(pipeline)
-    feed(pipeline, mine[third:])
+    spread(pipeline, mine[third:])
     admin = AdminClient({"bootstrap.servers": pipeline.bootstrap_servers})
     admin.delete_records([TopicPartition(topic, 0, 2 * third)])[
         TopicPartition(topic, 0, 2 * third)
@@ -198,7 +183,7 @@ def test_offsets_that_were_deleted_unread_are_a_gap_of_a_said_size(
 
     assert process.returncode == 0
     assert f"lost offsets {third} to {2 * third - 1} ({third} records)" in output
-    assert_true(pipeline, mine[:third] + mine[2 * third :])
+    assert_true(pipeline.rows(), mine[:third] + mine[2 * third :], with_quiet=False)
 
 
 def test_a_topic_that_was_created_again_is_read_from_its_start(
@@ -208,7 +193,7 @@ def test_a_topic_that_was_created_again_is_read_from_its_start(
     topic = pipeline.settings.regions["NE"].topics.trade
     mine = [t for t in market if int(t.symbol[1:-4]) % 3 == 0]
     third = len(mine) // 3
-    feed(pipeline, mine[:third])
+    spread(pipeline, mine[:third])
     run_and_drain(pipeline)
     admin = AdminClient({"bootstrap.servers": pipeline.bootstrap_servers})
     admin.delete_topics([topic])[topic].result(20)
@@ -217,11 +202,11 @@ def test_a_topic_that_was_created_again_is_read_from_its_start(
         assert time.monotonic() < deadline
         time.sleep(0.2)
     admin.create_topics([NewTopic(topic, 3, 1)])[topic].result(20)
-    feed(pipeline, mine[third:])  # more than were read: the old offset is one of the new log
+    spread(pipeline, mine[third:])  # more than were read: the old offset is one of the new log
 
     process = pipeline.start("taker_volume", *pipeline.recovery_store(), STOP_AT_END="1")
     output, _ = process.communicate(timeout=60)
 
     assert process.returncode == 0, output
     assert f"{topic}/0: the topic was re-created since offset {third} was read of it" in output
-    assert_true(pipeline, mine)
+    assert_true(pipeline.rows(), mine, with_quiet=False)

@@ -15,8 +15,9 @@ import pytest
 from connectors.probes import Name
 from connectors.services import processes
 from tests.dataflows.ground import Ground
-from tests.dataflows.harness import Pipeline, wait
-from tests.dataflows.market import MarketTrade, make_market, truth
+from tests.dataflows.harness import wait
+from tests.dataflows.market import make_market
+from tests.dataflows.oracle import assert_true, feed
 
 
 @pytest.fixture
@@ -45,22 +46,6 @@ def wait_for(condition: Callable[[], Any], seconds: float = 40) -> None:
         time.sleep(0.2)
 
 
-def feed(pipeline: Pipeline, trades: list[MarketTrade]) -> None:
-    topic = pipeline.settings.regions["NE"].topics.trade
-    pipeline.produce(topic, 0, [(b"binance", trade.frame()) for trade in trades])
-
-
-def assert_true(pipeline: Pipeline, trades: list[MarketTrade]) -> None:
-    expected = truth(trades)
-    rows = {
-        (row["symbol"].replace("-", ""), int(row["minute"].timestamp()) // 60): row
-        for row in pipeline.rows()
-    }
-    assert rows.keys() == expected.keys()
-    for key, values in expected.items():
-        assert {name: rows[key][name] for name in values} == values, key
-
-
 @pytest.mark.parametrize("service", ["kafka", "postgres"])
 def test_a_killed_service_is_said_and_costs_no_row(ground: Ground, service: Name) -> None:
     market = make_market(count=9_000, symbols=20, minutes=6)
@@ -85,7 +70,7 @@ def test_a_killed_service_is_said_and_costs_no_row(ground: Ground, service: Name
     process.send_signal(signal.SIGTERM)
     wait(process)
     pipeline.run("taker_volume", *store)
-    assert_true(pipeline, market)
+    assert_true(pipeline.rows(), market)
 
 
 def test_cut_connections_and_locked_rows_cost_no_row(ground: Ground) -> None:
@@ -107,4 +92,4 @@ def test_cut_connections_and_locked_rows_cost_no_row(ground: Ground) -> None:
 
     pipeline.run("taker_volume", *pipeline.recovery_store())
 
-    assert_true(pipeline, market)
+    assert_true(pipeline.rows(), market)

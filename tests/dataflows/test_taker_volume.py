@@ -19,26 +19,13 @@ from tests.dataflows.market import (
     truth,
     with_duplicates,
 )
+from tests.dataflows.oracle import assert_true, feed
 
 MakePipeline = Callable[..., Pipeline]
 
 
 def raw_topic(pipeline: Pipeline) -> str:
     return pipeline.settings.regions["NE"].topics.trade
-
-
-def feed(pipeline: Pipeline, trades: list[MarketTrade]) -> None:
-    pipeline.produce(raw_topic(pipeline), 0, [(b"binance", trade.frame()) for trade in trades])
-
-
-def assert_true(rows: list[dict[str, Any]], trades: list[MarketTrade]) -> None:
-    expected = truth(trades)
-    got = {
-        (row["symbol"].replace("-", ""), int(row["minute"].timestamp()) // 60): row for row in rows
-    }
-    assert got.keys() == expected.keys()
-    for key, values in expected.items():
-        assert {name: got[key][name] for name in values} == values, key
 
 
 @pytest.fixture(scope="module")
