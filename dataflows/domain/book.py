@@ -201,7 +201,8 @@ class Book:
             return False
         # Cheaper than a local context, which is a copy.
         context_of_caller = getcontext()
-        setcontext(SUM)
+        if context_of_caller is not SUM:
+            setcontext(SUM)
         try:
             step = self._replace if update.is_snapshot else self._change
             is_change = step(update, verify=verify)
@@ -210,7 +211,8 @@ class Book:
             self._keep(update)
             raise
         finally:
-            setcontext(context_of_caller)
+            if context_of_caller is not SUM:
+                setcontext(context_of_caller)
         self.crossed += is_change and self.is_crossed
         return is_change
 

@@ -158,6 +158,12 @@ class Minute:
         self.updates = self.crossed = self.gaps = 0
         self.crossed_ns = self.valid_ns = 0
 
+    def count(self, book: Book, now_ns: int) -> None:
+        """An update has changed the book."""
+        self.take(book, now_ns)
+        self.updates += 1
+        self.crossed += self._is_crossed
+
     def take(self, book: Book, now_ns: int) -> None:
         """The book is in this state from now on."""
         self.spend(now_ns)
@@ -328,9 +334,7 @@ class BookMinutes:
             raise
         else:
             if is_change:
-                minute.take(self.book, self._now_ns)
-                minute.updates += 1
-                minute.crossed += self.book.is_crossed
+                minute.count(self.book, self._now_ns)
             return is_change
         finally:
             setcontext(context_of_caller)

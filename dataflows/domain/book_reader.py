@@ -85,8 +85,7 @@ class BookClock:
         """
         if time_ns > self.newest_ns:
             self.newest_ns = time_ns
-            self._advance(time_ns)
-            if self._final_before > self._told_final_before and self._any_retires():
+            if self._advance(time_ns) and self._any_retires():
                 # A book is given up here in the log, not where this batch happens to end.
                 self._close_batch()
         time_ns = max(time_ns, self._final_before * MINUTE_NS)
@@ -132,9 +131,13 @@ class BookClock:
         oldest = self._final_before - QUIET_MINUTES
         return any(minute < oldest for minute in self._last_minutes.values())
 
-    def _advance(self, newest_ns: int) -> None:
+    def _advance(self, newest_ns: int) -> bool:
+        """Moves event time on; whether minutes became final."""
         final_before = (newest_ns - self._lateness_ns) // MINUTE_NS
-        self._final_before = max(self._final_before, final_before)
+        if final_before <= self._final_before:
+            return False
+        self._final_before = final_before
+        return True
 
     def _newly_final(self) -> tuple[int, ...] | None:
         """Which of the minutes that became final were active; `None` where none became final."""
