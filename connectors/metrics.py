@@ -32,6 +32,11 @@ READER: Final = Counter(
     "What the records of a partition held: trades, late, skipped, dead_letters",
     ("topic", "partition", "what"),
 )
+DEAD_LETTERS: Final = Counter(
+    "marketflow_dead_letters",
+    "Raw records that were refused: not decoded, too late, or of the future",
+    ("exchange", "why"),
+)
 DUPLICATES: Final = Counter(
     "marketflow_duplicate_trades", "Trades that were counted before", ("exchange",)
 )

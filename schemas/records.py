@@ -130,6 +130,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """What was wrong and what was expected, for a person."""
     step: str
     """The step of the dataflow that refused it."""
+    exchange: str = "unknown"
+    """Whose record it is, where its key or partition says so."""
 
 
 class TakerVolume(msgspec.Struct, frozen=True, gc=False):

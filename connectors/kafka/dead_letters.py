@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from connectors import metrics
 from connectors.kafka.sink import Headers, OutRecord
 from schemas.errors import DecodeError
 from schemas.records import DeadLetter
@@ -53,7 +54,9 @@ def to_record(letter: DeadLetter) -> OutRecord:
 
 
 def dead_letter_records(letter: DeadLetter) -> list[OutRecord]:
-    """The same as a list, which is what the Kafka sink takes."""
+    """The same as a list, which is what the Kafka sink takes; each is counted."""
+    named = _NAMED_REASON.match(letter.error)
+    metrics.DEAD_LETTERS.labels(letter.exchange, named[1] if named else "decode").inc()
     return [to_record(letter)]
 
 

@@ -172,4 +172,11 @@ class FrameReader(Generic[T]):
             headers=[*(message.headers() or ())],
             error=f"{named}; and {more} more" if more > 0 else named,
             step=STEP,
+            exchange=self._exchange_of(message.key()),
         )
+
+    def _exchange_of(self, key: bytes | None) -> str:
+        try:
+            return self._records.feed(key)[0].exchange
+        except DecodeError:
+            return "unknown"

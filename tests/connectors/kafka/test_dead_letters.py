@@ -11,10 +11,12 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka import Consumer, TopicPartition
 
+from connectors import metrics
 from connectors.cli import main
 from connectors.kafka.dead_letters import (
     HEADER_BYTES,
     Replayed,
+    dead_letter_records,
     from_record,
     original_of,
     reason_of,
@@ -300,3 +302,15 @@ def test_an_unreachable_broker_is_said_in_time(tmp_path: Path) -> None:
     result = CliRunner(env=variables).invoke(main, ["dlq", "count"])
     assert result.exit_code == 1
     assert "dead-letter topics not listed" in result.output
+
+
+def test_dead_letters_are_counted_by_exchange_and_reason() -> None:
+    def counted(why: str) -> float:
+        return metrics.DEAD_LETTERS.labels("nobody", why)._value.get()  # noqa: SLF001
+
+    for error in ("nobody: expected JSON", "late: trade 1", "future: book of X", "late: trade 2"):
+        refused = DeadLetter("t", 0, 1, b"k", b"v", [], error, "decode", "nobody")
+        (record,) = dead_letter_records(refused)
+        assert record.topic == "t.dlq"
+
+    assert [counted(why) for why in ("decode", "late", "future")] == [1, 2, 1]

@@ -434,6 +434,7 @@ def test_a_trade_from_the_future_is_refused_and_moves_nothing() -> None:
     assert letter.error.startswith("future: trade 2 of BTC-USDT at 2024-10-23T10:21:30")
     assert "expected at most 60000 ms after its record" in letter.error
     assert (letter.topic, letter.partition, letter.offset) == (TOPIC, 0, 7)
+    assert letter.exchange == "binance"
     assert (letter.key, letter.value) == (b"binance", frame(ahead))
     assert letter.headers == [("received_at", b"1")]
     assert flow.reader.state() == before
