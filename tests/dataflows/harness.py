@@ -149,7 +149,7 @@ class Pipeline:
         consumer.assign([TopicPartition(topic, partition, low)])
         found: list[Message] = []
         while len(found) < high - low:
-            found += consumer.consume(high - low - len(found), timeout=10)
+            found += consumer.consume(min(100_000, high - low - len(found)), timeout=10)
         consumer.close()
         return found
 

@@ -121,6 +121,8 @@ class Soak:
             self._go(began)
             feeder.join(DRAIN_SECONDS)
             self._drain()
+            # What was seen must not be lost with what is found wrong.
+            sys.stderr.write(_text(self._report(time.monotonic() - began)))
             self._check_market()
             self._check_archive()
             self._check_records(self._undisturbed())
@@ -350,6 +352,10 @@ def _lasting(records: list[Message]) -> Any:
     return newest
 
 
+def _text(report: Report) -> str:
+    return msgspec.json.format(msgspec.json.encode(report)).decode() + "\n"
+
+
 def _of(samples: list[Sample], flow: str) -> list[float]:
     return [sample.memory_mb[flow] for sample in samples if flow in sample.memory_mb] or [0.0]
 
@@ -370,8 +376,7 @@ def main(minutes: float, fault_seconds: float, seed: int) -> None:
     """Runs a soak and prints what it showed."""
     with tempfile.TemporaryDirectory() as folder:
         report = Soak(Path(folder), 60 * minutes, fault_seconds, seed).run()
-    text = msgspec.json.format(msgspec.json.encode(report)).decode()
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(_text(report))
 
 
 if __name__ == "__main__":
