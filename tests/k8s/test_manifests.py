@@ -146,6 +146,16 @@ def test_replicas_and_shards_say_the_same_in_every_overlay() -> None:
     assert shards == {r["name"]: str(r["count"]) for r in production["replicas"]}
 
 
+def test_the_processes_of_one_cluster_read_every_partition() -> None:
+    overlay = yaml.safe_load((K8S / "overlays" / "cluster-mode" / "kustomization.yaml").read_text())
+    pod = yaml.safe_load(overlay["patches"][0]["patch"])["spec"]["template"]["spec"]
+    (flow,), (store,) = pod["containers"], pod["initContainers"]
+    for container in (flow, store):  # their ordinals are no shards
+        assert {"name": "SHARD", "value": "0/1"} in container["env"]
+    addresses = flow["command"][flow["command"].index("-a") + 1].split(";")
+    assert len(addresses) == overlay["replicas"][0]["count"]
+
+
 def test_the_pipeline_of_the_cluster_is_that_of_the_project() -> None:
     copied = (K8S / "base" / "pipeline.yaml").read_bytes()
     assert copied == (ROOT / "pipeline.yaml").read_bytes()
