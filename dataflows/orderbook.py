@@ -12,6 +12,7 @@ the books over a restart, so that they go on without new snapshots.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -30,6 +31,9 @@ from schemas.processed import encode_orderbooks, encode_snapshot_request
 from schemas.records import BookMinute, DeadLetter
 from schemas.settings import Settings
 
+# A whole book of 20 levels is 11 kB once it is decoded: more of them fit no cache, then no pod.
+MOST_MESSAGES: Final = 1_000
+
 
 def build(environment: Environment, settings: Settings) -> Dataflow:
     """The dataflow, without a connection made yet."""
@@ -41,7 +45,7 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
         kafka,
         groups,
         _reader_maker(settings),
-        settings.kafka,
+        settings.kafka.reading(MOST_MESSAGES),
         shard=environment.shard,
         stop_at_end=environment.stop_at_end,
     )

@@ -11,7 +11,7 @@ state over a restart.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -30,6 +30,9 @@ from schemas.processed import encode_ticker
 from schemas.records import DeadLetter, Ticker
 from schemas.settings import Settings
 
+# A ticker is a kilobyte once it is decoded; with this many each symbol of a busy feed has several.
+MOST_MESSAGES: Final = 10_000
+
 
 def build(environment: Environment, settings: Settings) -> Dataflow:
     """The dataflow, without a connection made yet."""
@@ -39,7 +42,7 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
         kafka,
         groups,
         _reader_maker(settings),
-        settings.kafka,
+        settings.kafka.reading(MOST_MESSAGES),
         shard=environment.shard,
         stop_at_end=environment.stop_at_end,
     )

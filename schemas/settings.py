@@ -107,6 +107,10 @@ class KafkaSettings(_Strict, frozen=True):
     fetch_buffer_kbytes: Annotated[int, msgspec.Meta(ge=1_024, le=2_097_151)] = 65_536
     delivery_timeout_ms: Milliseconds = 60_000
 
+    def reading(self, messages: int) -> "KafkaSettings":
+        """The same for records of which no more than so many should be read at once."""
+        return msgspec.structs.replace(self, batch_messages=min(self.batch_messages, messages))
+
 
 class PostgresSettings(_Strict, frozen=True):
     """Batch sizes and limits of the PostgreSQL writer."""

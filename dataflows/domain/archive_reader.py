@@ -2,19 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from dataflows.domain.archive import LogRecord, log_record
 from schemas.raw import RawMessage
 
 # How often a quiet partition looks whether the time of its run is over.
 TICK_NS = 1_000_000_000
-
-
-class LoggedMessage(RawMessage, Protocol):
-    """A record as the Kafka client hands it over, with the broker's time."""
-
-    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
 
 
 class ArchiveBatch(NamedTuple):
@@ -51,7 +45,7 @@ class ArchiveReader:
         """The newest time of an exchange that it has read, 0 for none."""
         return self._newest_ns
 
-    def read(self, messages: Sequence[LoggedMessage], now_ns: int) -> list[Item]:
+    def read(self, messages: Sequence[RawMessage], now_ns: int) -> list[Item]:
         """The records of a batch."""
         del now_ns
         records = [
