@@ -57,8 +57,14 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def services(stack: Stack) -> Environment:
-    """Kafka and PostgreSQL; start them with this, talk to them through the fixtures below."""
-    return Environment.read(stack.start(["kafka", "postgres"]).variables())
+    """Kafka and PostgreSQL; start them with this, talk to them through the fixtures below.
+
+    On a machine that has no MinIO yet it is built meanwhile, which takes minutes.
+    """
+    variables = stack.start(wait_for_minio=False).variables()
+    return Environment.read(
+        {name: variables[name] for name in ("KAFKA_BOOTSTRAP_SERVERS", "POSTGRES_DSN")}
+    )
 
 
 @pytest.fixture
