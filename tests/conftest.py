@@ -11,6 +11,7 @@ import boto3
 import msgspec
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 from connectors.environment import Environment, checkout
@@ -20,6 +21,11 @@ from connectors.services.stack import Stack, state_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+# No test is timed: the machine may be busy.
+settings.register_profile("marketflow", deadline=None)
+settings.load_profile("marketflow")
 
 
 def _remove_leftovers(folder: Path) -> None:

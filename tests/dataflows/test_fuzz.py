@@ -109,20 +109,28 @@ def assert_untouched(
     by_key: dict[str, list[bytes]] = {}
     for message in published:
         by_key.setdefault((message.key() or b"").decode(), []).append(message.value() or b"")
-    assert by_key == {
-        item_key: values for item_key, item in items if (values := records_of(item, pipeline))
-    }
+    assert by_key == records_of([item for _, item in items], pipeline)
 
 
-def records_of(item: Any, pipeline: Pipeline) -> list[bytes]:
-    if isinstance(item, BookBatch):
-        summaries = BookFeed(*split_key(item.key), 0).fold(item).summaries
-        return encode_orderbooks(summaries, pipeline.settings) if summaries else []
-    if isinstance(item, TickerBatch):
-        ticker = SymbolTicker(*split_key(item.key))
-        made = [ticker.apply(*stamped) for stamped in item.updates]
-        return [encode_ticker(each, pipeline.settings) for each in made if each is not None]
-    return []
+def records_of(items: Sequence[Any], pipeline: Pipeline) -> dict[str, list[bytes]]:
+    """What is published of each symbol; a book that was given up begins anew."""
+    feeds: dict[str, BookFeed] = {}
+    records: dict[str, list[bytes]] = {}
+    for item in items:
+        found: list[bytes] = []
+        if isinstance(item, BookBatch):
+            feed = feeds.setdefault(item.key, BookFeed(*split_key(item.key), 0))
+            summaries = feed.fold(item).summaries
+            found = encode_orderbooks(summaries, pipeline.settings) if summaries else []
+            if item.retired:
+                del feeds[item.key]
+        elif isinstance(item, TickerBatch):
+            ticker = SymbolTicker(*split_key(item.key))
+            made = [ticker.apply(*stamped) for stamped in item.updates]
+            found = [encode_ticker(each, pipeline.settings) for each in made if each is not None]
+        if found:
+            records.setdefault(item.key, []).extend(found)
+    return records
 
 
 def id_of(exchange: str) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from schemas.envelope import decode_envelope, is_envelope
 from schemas.errors import DecodeError
@@ -120,7 +120,6 @@ def test_no_frame_of_an_exchange_is_taken_for_an_envelope() -> None:
     assert not any(is_envelope(text) for text in (b"", b"pong", b"null", b'{"symbol":"btc_krw"}'))
 
 
-@settings(deadline=None)
 @given(value=broken([RECORDED, MIXED]))
 def test_nothing_but_decode_errors_comes_out_of_broken_envelopes(value: bytes) -> None:
     is_envelope(value)

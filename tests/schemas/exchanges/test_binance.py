@@ -579,7 +579,7 @@ class TestFrames:
         ]
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_broken_frames_raise_nothing_but_decode_errors(feed: Feed, frame: bytes) -> None:
     decode_all(binance, frame, feed)
     with suppress(DecodeError):
@@ -588,7 +588,7 @@ def test_broken_frames_raise_nothing_but_decode_errors(feed: Feed, frame: bytes)
 
 @pytest.mark.parametrize("feed", [SPOT, LINEAR_REST, INVERSE_REST, SPOT_AGGREGATED])
 @given(st.lists(st.one_of(st.sampled_from(TRADES), broken([*TRADES, *AGG_TRADES])), min_size=1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_run_of_frames_is_each_of_them_or_nothing(feed: Feed, frames: list[bytes]) -> None:
     trades = binance.decode_trade_run(frames, feed)
     if trades is not None:

@@ -300,7 +300,7 @@ def test_every_recorded_frame_is_decoded() -> None:
     assert len(RECORDING) == 6
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     frame=broken(
         [

@@ -215,7 +215,7 @@ class TestFrames:
 
 
 @given(broken([*TRADES, *BOOKS[1:9], *CONTROL[:3], REST, REST_2024]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_broken_frames_raise_nothing_but_decode_errors(frame: bytes) -> None:
     decode_all(bitmex, frame, FEED)
     with suppress(DecodeError):

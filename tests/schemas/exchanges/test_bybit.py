@@ -470,7 +470,7 @@ class TestKinds:
         assert refusal(bybit, frame, SPOT).startswith("bybit: ")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(broken([*TRADES, *V2_TRADES, *REST, *TICKERS, *BOOKS, *V2_BOOKS]))
 def test_a_broken_frame_raises_nothing_but_decode_errors(frame: bytes) -> None:
     decode_all(bybit, frame, LINEAR)

@@ -219,7 +219,7 @@ def test_junk_is_refused(junk: bytes) -> None:
         coinone.decode_trades(junk, FEED)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(frame=broken([*TRADES, *TICKERS, SHORT_TICKER, *BOOKS, *CONTROL, REST_TRADES]))
 def test_nothing_but_decode_errors_comes_out_of_broken_frames(frame: bytes) -> None:
     decode_all(coinone, frame, FEED)

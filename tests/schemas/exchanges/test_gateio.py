@@ -412,7 +412,7 @@ class TestKinds:
         assert refusal(gateio, frame, FEED).startswith("gateio: ")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(broken([*TRADES, *FUTURES_TRADES, REST_TRADES, *TICKERS, *BOOKS]))
 def test_a_broken_frame_raises_nothing_but_decode_errors(frame: bytes) -> None:
     decode_all(gateio, frame, FEED)

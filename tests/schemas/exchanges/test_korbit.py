@@ -199,7 +199,7 @@ def test_junk_is_refused(junk: bytes) -> None:
         korbit.decode_trades(junk, FEED)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(frame=broken([*TRADES, *TICKERS[:2], *BOOKS, *CONTROL, REST_TRADES]))
 def test_nothing_but_decode_errors_comes_out_of_broken_frames(frame: bytes) -> None:
     decode_all(korbit, frame, REST_FEED)

@@ -478,7 +478,7 @@ class TestFrames:
         ]
     )
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_broken_frames_raise_nothing_but_decode_errors(frame: bytes) -> None:
     decode_all(kraken, frame, FEED)
     with suppress(DecodeError):

@@ -346,7 +346,7 @@ class TestKinds:
         assert refusal(okx, frame, FEED).startswith("okx: ")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(broken([*TRADES, *TICKERS, *REST, *DOC_BOOKS, *BOOKS[-6:]]))
 def test_a_broken_frame_raises_nothing_but_decode_errors(frame: bytes) -> None:
     decode_all(okx, frame, FEED)

@@ -280,7 +280,7 @@ def test_junk_is_refused(junk: bytes) -> None:
         upbit.decode_trades(junk, FEED)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     frame=broken(
         [SIMPLE_TRADE, DEFAULT_TRADE, *TICKERS, *BOOKS[9:14], *CONTROL, *REST_TRADES, *REST_TICKERS]
