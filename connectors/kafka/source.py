@@ -44,6 +44,10 @@ METADATA_TIMEOUT_SECONDS: Final = 15.0
 EMPTY_READ_PAUSE: Final = timedelta(milliseconds=20)
 RETRY_PAUSE_SECONDS: Final = 0.2
 LAG_INTERVAL_NS: Final = 1_000_000_000
+IDLE_INTERVAL_NS: Final = 1_000_000_000
+IDLE_ANSWER_SECONDS: Final = 0.5
+# Without an answer for this long, nobody knows whether the exchange was silent.
+IDLE_GAP_NS: Final = 3 * IDLE_INTERVAL_NS
 # Offsets in the group are for lag tools: no reason to hold up the end of a process for long.
 EXIT_COMMIT_SECONDS: Final = 4.0
 SNAPSHOT_VERSION: Final = 2
@@ -223,7 +227,9 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         self._commit_offset: int | None = None
         self._committed: int | None = None
         self._finished = False
-        self._last_read_ns = self._lag_shown_ns = time.monotonic_ns()
+        now_ns = time.monotonic_ns()
+        self._lag_shown_ns = self._asked_ns = now_ns
+        self._silent_since_ns = self._answered_ns = now_ns
         self._next_awake: datetime | None = None
         self._consumer.assign([TopicPartition(self._topic, self._partition, self._offset)])
 
@@ -242,7 +248,7 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         if not messages:
             self._next_awake = datetime.now(UTC) + EMPTY_READ_PAUSE
             return self._idle()
-        self._last_read_ns = time.monotonic_ns()
+        self._silent_since_ns = self._answered_ns = time.monotonic_ns()
         items = self._reader.read(messages, clock.now_ns())
         self._offset = max(self._offset, _offset_of(messages[-1]) + 1)
         self._count(messages)
@@ -337,10 +343,28 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
             return offsets
 
     def _idle(self) -> list[X]:
+        """What a silence means, if the exchange is silent, and not the broker away.
+
+        While no broker answers, nobody knows what is waiting to get into the log: only the time
+        over which one has answered, again and again, that nothing came is a silence.
+        """
+        now_ns = time.monotonic_ns()
         lag = self._lag()
-        if lag is None or lag > 0:
+        if lag is None or lag > 0 or now_ns - self._asked_ns < IDLE_INTERVAL_NS:
             return []
-        return self._reader.idle(time.monotonic_ns() - self._last_read_ns)
+        self._asked_ns = now_ns
+        where = TopicPartition(self._topic, self._partition)
+        try:
+            offsets = self._consumer.get_watermark_offsets(where, IDLE_ANSWER_SECONDS)
+        except KafkaException:
+            return []
+        if offsets is None or offsets[1] > self._offset:
+            return []
+        now_ns = time.monotonic_ns()
+        if now_ns - self._answered_ns > IDLE_GAP_NS:
+            self._silent_since_ns = now_ns
+        self._answered_ns = now_ns
+        return self._reader.idle(now_ns - self._silent_since_ns)
 
     def _lag(self) -> int | None:
         """Records not read yet, by what the broker said with its last answer."""

@@ -133,9 +133,10 @@ class Soak:
         return self._report(time.monotonic() - began)
 
     def _go(self, began: float) -> None:
+        faults_left = int(self._seconds / self._fault_seconds - 0.5)
         next_fault = began + self._fault_seconds
         next_sample = fault_at = 0.0
-        while not self._fed.is_set():
+        while faults_left or not self._fed.is_set():
             self._keep_running()
             now = time.monotonic()
             if now >= next_sample:
@@ -144,10 +145,11 @@ class Soak:
                 if fault_at and self._samples[-1].lag is not None and self._samples[-1].lag < 5_000:
                     self._recoveries.append(round(now - fault_at, 1))
                     fault_at = 0.0
-            if now >= next_fault and now - began < self._seconds - self._fault_seconds / 2:
+            if faults_left and now >= next_fault:
                 self._fault()
+                faults_left -= 1
                 fault_at = time.monotonic()
-                next_fault = fault_at + self._fault_seconds
+                next_fault = max(next_fault + self._fault_seconds, fault_at)
             time.sleep(0.2)
 
     def _feed(self) -> None:

@@ -27,6 +27,7 @@ class Values:
 
     def __init__(self, state: int | None = None) -> None:
         self.seen = state or 0
+        self.silences: list[int] = []
         self.counts: Counter[str] = Counter()
 
     @property
@@ -37,7 +38,8 @@ class Values:
         self.seen += len(messages)
         return [message.value() for message in messages]
 
-    def idle(self, _silent_ns: int) -> list[bytes | None]:
+    def idle(self, silent_ns: int) -> list[bytes | None]:
+        self.silences.append(silent_ns)
         return []
 
     def finish(self) -> list[bytes | None]:
@@ -236,3 +238,34 @@ def test_a_restart_of_the_broker_is_read_over(own_broker: Stack) -> None:
 
     assert read(partition, 20) == numbered(20, 20)
     assert partition.snapshot()[1] == 40
+
+
+def test_a_broker_that_is_away_is_not_an_exchange_that_is_silent(own_broker: Stack) -> None:
+    servers = own_broker.start(["kafka"]).kafka_bootstrap_servers
+    assert servers is not None
+    topic = "silent"
+    admin = AdminClient({"bootstrap.servers": servers})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    produce(servers, topic, numbered(5))
+    reader = Values()
+    made = KafkaSource(
+        {"bootstrap.servers": servers}, {topic: "group"}, lambda *_: reader, KafkaSettings()
+    )
+    partition = made.build_part("step", f"{topic}/0", None)
+    assert read(partition, 5) == numbered(5)
+
+    def turn(seconds: float) -> list[int]:
+        reader.silences.clear()
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            partition.next_batch()
+            time.sleep(0.02)
+        return list(reader.silences)
+
+    assert max(turn(3)) > 2_000_000_000
+    own_broker.stop()
+    turn(2)
+    assert turn(3) == []
+    own_broker.start(["kafka"])
+
+    assert max(turn(4)) < 4_500_000_000, "what was before the broker was back does not count"
