@@ -133,7 +133,7 @@ def test_a_broker_that_refuses_fails_the_snapshot() -> None:
         UndeliveredError, match=r"some-topic \[3\]: not acknowledged in time .*Connection refused"
     ):
         lane.snapshot()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     with pytest.raises(UndeliveredError):
         lane.snapshot()
 

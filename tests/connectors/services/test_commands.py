@@ -79,7 +79,7 @@ def test_doctor_reports_an_unreachable_broker(tmp_path: Path) -> None:
     lines = shown.stdout.splitlines()
     broken = next(i for i, line in enumerate(lines) if line.startswith("✗ Kafka: 127.0.0.1:1 "))
     assert "KAFKA_BOOTSTRAP_SERVERS" in lines[broken + 1]
-    assert time.monotonic() - started_at < 15
+    assert time.monotonic() - started_at < 60
 
 
 def test_doctor_says_what_init_would_make(services: Environment, stack: Stack) -> None:
