@@ -210,7 +210,7 @@ def test_a_loop_goes_on_until_the_limit(pipeline: Pipeline) -> None:
 
 def test_recorded_speed_takes_the_recorded_time(pipeline: Pipeline, tmp_path: Path) -> None:
     path = tmp_path / "frames.tsv"
-    path.write_text("100\tpong\n110\tpong\n180\tpong\n")
+    path.write_text("".join(f"{second}\tpong\n" for second in range(81)))
     for speed, least, most in (("40", 2, 40), ("80", 1, 40), ("max", 0, 40)):
         started = time.monotonic()
         result = pipeline.replay("--file", str(path), "--feed", "okx", "--speed", speed)
