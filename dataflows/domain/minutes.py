@@ -20,7 +20,7 @@ from schemas.records import TakerVolume, Trade, TradeId
 MINUTE_NS: Final = 60_000_000_000
 ZERO: Final = Decimal(0)
 NEVER_NS: Final = 1 << 63
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 
 # So long after its last trade a symbol has rows of zeros, and state; also the longest horizon.
 QUIET_MINUTES: Final = 24 * 60
@@ -49,7 +49,11 @@ MinuteState: TypeAlias = tuple[
     Decimal | None, Decimal | None, Decimal | None, Decimal | None,
     int, int, TradeId, TradeId, int, int, SeenState,
 ]  # fmt: skip
-SymbolState: TypeAlias = tuple[int, int | None, int, dict[int, MinuteState]]
+SymbolState: TypeAlias = tuple[int, int | None, int, dict[int, bytes]]
+
+# Not MessagePack: an id may have more than 64 bits.
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(MinuteState).decode
 
 
 class Minute:
@@ -123,25 +127,26 @@ class Minute:
             if time_ns > self.last_ns or _is_after(trade.trade_id, self.last_id):
                 self.last_ns, self.last_id, self.close = time_ns, trade.trade_id, trade.price
 
-    def state(self) -> MinuteState:
-        """A copy to store, plain values only."""
-        return (
+    def packed(self) -> bytes:
+        """All of it as bytes."""
+        state: MinuteState = (
             self.buy_volume, self.sell_volume, self.buy_notional, self.sell_notional,
             self.buy_count, self.sell_count, self.open, self.high, self.low, self.close,
             self.first_ns, self.last_ns, self.first_id, self.last_id,
             self.late, self.duplicates, self.seen.state(),
         )  # fmt: skip
+        return _encode(state)
 
     @classmethod
-    def of_state(cls, state: MinuteState) -> "Minute":
-        """The minute that a state was taken of."""
+    def unpacked(cls, packed: bytes) -> "Minute":
+        """The minute that was packed."""
         minute = cls()
         (
             minute.buy_volume, minute.sell_volume, minute.buy_notional, minute.sell_notional,
             minute.buy_count, minute.sell_count, minute.open, minute.high, minute.low, minute.close,
             minute.first_ns, minute.last_ns, minute.first_id, minute.last_id,
             minute.late, minute.duplicates, seen,
-        ) = state  # fmt: skip
+        ) = _decode(packed)  # fmt: skip
         minute.seen = SeenIds(seen)
         return minute
 
@@ -163,6 +168,9 @@ def _is_after(one: TradeId, other: TradeId) -> bool:
 class SymbolMinutes:
     """All minutes of one symbol that may still change.
 
+    Those that are final rest as bytes: nearly all of them are never touched again, and each
+    snapshot would otherwise have to write out an hour of live objects anew.
+
     Args:
         exchange: The exchange id, for the rows.
         symbol: The canonical symbol, for the rows.
@@ -181,11 +189,18 @@ class SymbolMinutes:
         self._last_minute: int | None = None
         """The newest final minute with a trade that was in time."""
         self._final_before = 0
-        self._minutes: dict[int, Minute] = {}
+        self._open: dict[int, Minute] = {}
+        self._final: dict[int, bytes] = {}
         self._changed: set[int] = set()
         if state is not None:
-            _, self._last_minute, self._final_before, minutes = state
-            self._minutes = {at: Minute.of_state(minute) for at, minute in minutes.items()}
+            version, self._last_minute, self._final_before, minutes = state
+            if version == 1:  # which had them as tuples
+                minutes = {at: _encode(minute) for at, minute in minutes.items()}
+            for at, packed in minutes.items():
+                if at < self._final_before:
+                    self._final[at] = packed
+                else:
+                    self._open[at] = Minute.unpacked(packed)
 
     def fold(self, batch: TradeBatch) -> list[TakerVolume]:
         """Takes a batch in; the rows of the minutes that became final or were revised."""
@@ -195,6 +210,8 @@ class SymbolMinutes:
             finished |= self._add_late(batch.late)
         rows = [self._row(minute) for minute in sorted(finished)]
         self._changed -= finished
+        for at in finished:
+            self._final[at] = self._open.pop(at).packed()
         self._forget(batch.final_before)
         return rows
 
@@ -211,8 +228,8 @@ class SymbolMinutes:
 
     def state(self) -> SymbolState:
         """A copy to store, plain values only."""
-        minutes = {at: minute.state() for at, minute in self._minutes.items()}
-        return STATE_VERSION, self._last_minute, self._final_before, minutes
+        still_open = {at: minute.packed() for at, minute in self._open.items()}
+        return STATE_VERSION, self._last_minute, self._final_before, self._final | still_open
 
     def _add(self, runs: list[tuple[int, list[Trade]]]) -> None:
         for at, trades in runs:
@@ -231,16 +248,17 @@ class SymbolMinutes:
         return touched
 
     def _minute(self, at: int) -> Minute:
-        minute = self._minutes.get(at)
+        minute = self._open.get(at)
         if minute is None:
-            minute = self._minutes[at] = Minute()
+            packed = self._final.get(at)
+            minute = self._open[at] = Minute.unpacked(packed) if packed else Minute()
         return minute
 
     def _finish(self, final_before: int, active: Iterable[int]) -> set[int]:
         """Makes minutes final; also quiet ones, in which the exchange was alive."""
         if final_before <= self._final_before:
             return set()
-        finished = {at for at in self._minutes if self._final_before <= at < final_before}
+        finished = {at for at in self._open if at < final_before}
         last = self._last_minute
         for at in sorted(finished.union(active)):
             if at in finished:
@@ -254,11 +272,11 @@ class SymbolMinutes:
     def _forget(self, final_before: int) -> None:
         """Drops what no trade can revise any more; the reader refuses those."""
         oldest = final_before - self._horizon_minutes
-        if self._minutes and next(iter(self._minutes)) < oldest:
-            self._minutes = {at: m for at, m in self._minutes.items() if at >= oldest}
+        if self._final and next(iter(self._final)) < oldest:
+            self._final = {at: packed for at, packed in self._final.items() if at >= oldest}
 
     def _row(self, at: int) -> TakerVolume:
-        minute = self._minutes[at]
+        minute = self._open[at]
         is_final = at < self._final_before
         with decimal.localcontext(SUM):
             volume = minute.buy_volume + minute.sell_volume

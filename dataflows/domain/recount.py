@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 from msgspec.structs import replace
 
 from dataflows.domain.exchange_clock import ExchangeClock, Limits
-from dataflows.domain.minutes import MINUTE_NS, SymbolMinutes
+from dataflows.domain.minutes import MINUTE_NS, STATE_VERSION, SymbolMinutes
 from schemas.records import TakerVolume, Trade
 
 # A recounted minute replaces whatever the dataflow wrote, and what it may still write of trades
@@ -59,7 +59,7 @@ class Recount:
         state = (start_ns, first, sorted(active), dict(last_minutes))
         self._clock = ExchangeClock(exchange, limits, state)
         self._symbols = {
-            symbol: SymbolMinutes(exchange, symbol, 0, (1, last, first, {}))
+            symbol: SymbolMinutes(exchange, symbol, 0, (STATE_VERSION, last, first, {}))
             for symbol, last in last_minutes.items()
         }
         self._exchange = exchange
