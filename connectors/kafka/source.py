@@ -46,6 +46,8 @@ RETRY_PAUSE_SECONDS: Final = 0.2
 LAG_INTERVAL_NS: Final = 1_000_000_000
 IDLE_INTERVAL_NS: Final = 1_000_000_000
 IDLE_ANSWER_SECONDS: Final = 0.5
+# Other partitions wait for an answer that does not come.
+IDLE_RETRY_NS: Final = 5_000_000_000
 # Without an answer for this long, nobody knows whether the exchange was silent.
 IDLE_GAP_NS: Final = 3 * IDLE_INTERVAL_NS
 # Offsets in the group are for lag tools: no reason to hold up the end of a process for long.
@@ -228,7 +230,8 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         self._committed: int | None = None
         self._finished = False
         now_ns = time.monotonic_ns()
-        self._lag_shown_ns = self._asked_ns = now_ns
+        self._lag_shown_ns = now_ns
+        self._ask_at_ns = now_ns + IDLE_INTERVAL_NS
         self._silent_since_ns = self._answered_ns = now_ns
         self._next_awake: datetime | None = None
         self._consumer.assign([TopicPartition(self._topic, self._partition, self._offset)])
@@ -350,21 +353,26 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         """
         now_ns = time.monotonic_ns()
         lag = self._lag()
-        if lag is None or lag > 0 or now_ns - self._asked_ns < IDLE_INTERVAL_NS:
+        if lag is None or lag > 0 or now_ns < self._ask_at_ns:
             return []
-        self._asked_ns = now_ns
-        where = TopicPartition(self._topic, self._partition)
-        try:
-            offsets = self._consumer.get_watermark_offsets(where, IDLE_ANSWER_SECONDS)
-        except KafkaException:
-            return []
-        if offsets is None or offsets[1] > self._offset:
-            return []
+        high = self._high()
         now_ns = time.monotonic_ns()
+        self._ask_at_ns = now_ns + (IDLE_RETRY_NS if high is None else IDLE_INTERVAL_NS)
+        if high is None or high > self._offset:
+            return []
         if now_ns - self._answered_ns > IDLE_GAP_NS:
             self._silent_since_ns = now_ns
         self._answered_ns = now_ns
         return self._reader.idle(now_ns - self._silent_since_ns)
+
+    def _high(self) -> int | None:
+        """Where the log ends, if its broker answers soon."""
+        where = TopicPartition(self._topic, self._partition)
+        try:
+            offsets = self._consumer.get_watermark_offsets(where, IDLE_ANSWER_SECONDS)
+        except KafkaException:
+            return None
+        return offsets and offsets[1]
 
     def _lag(self) -> int | None:
         """Records not read yet, by what the broker said with its last answer."""
