@@ -34,6 +34,7 @@ class Ground:
                 "bootstrap.servers": self.bootstrap_servers,
                 "compression.type": "lz4",
                 "linger.ms": 50,
+                "enable.idempotence": True,  # an update out of its order would lose its book
                 "queue.buffering.max.messages": 1_000_000,
             }
         )
