@@ -71,6 +71,22 @@ def _are_within_bounds(numbers: Sequence[Decimal]) -> bool:
     return min(numbers) >= SMALLEST and max(numbers) <= LARGEST
 
 
+def are_amounts(numbers: Sequence[Decimal]) -> bool:
+    """Whether one or more numbers are for sure such that a market could have, and their sum exact.
+
+    The sum bounds each of them from above, and it traps where one has too many digits: two passes
+    instead of four. `False` is no verdict: the sum alone may be too long.
+    """
+    context = decimal.getcontext()
+    decimal.setcontext(PRODUCT)
+    try:
+        return min(numbers) >= SMALLEST and sum(numbers) <= LARGEST
+    except decimal.DecimalException:
+        return False
+    finally:
+        decimal.setcontext(context)
+
+
 def quotient(dividend: Decimal, divisor: Decimal) -> Decimal:
     """The quotient rounded half-even to 12 decimals: contracts in base units, averages, rates."""
     return QUOTIENT.divide(dividend, divisor).quantize(QUOTIENT_QUANTUM, context=QUOTIENT)

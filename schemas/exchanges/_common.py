@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from schemas.errors import DecodeError
-from schemas.numbers import PRODUCT, SUM, exact_product, exact_products
+from schemas.numbers import PRODUCT, SUM, are_amounts, exact_product
 from schemas.records import Kind, Level, TradeId
 from schemas.symbols import CACHED, spot
 
@@ -139,13 +139,9 @@ def changed_levels(levels: Iterable[Level], path: str) -> list[Level]:
 
 def _are_levels(levels: list[Level]) -> bool:
     """Whether all are levels for sure: much faster than one by one, and so it is for most books."""
-    if not levels:
-        return True
-    try:
-        exact_products(*zip(*levels, strict=True))
-    except DecodeError:
-        return False
-    return True
+    return not levels or (
+        are_amounts([price for price, _ in levels]) and are_amounts([size for _, size in levels])
+    )
 
 
 def _is_level(price: Decimal, size: Decimal) -> bool:

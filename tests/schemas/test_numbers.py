@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import DecodeError
-from schemas.numbers import exact_product, plain, quotient
+from schemas.numbers import LARGEST, SMALLEST, are_amounts, exact_product, plain, quotient
 
 
 def test_a_product_keeps_every_digit() -> None:
@@ -25,6 +25,25 @@ def test_what_no_market_has_is_refused_with_its_value(bad: str) -> None:
 def test_more_digits_than_a_market_has_are_refused() -> None:
     with pytest.raises(DecodeError, match="at most 64 digits"):
         exact_product(Decimal("1." + "1" * 70), Decimal(1))
+
+
+@given(st.lists(st.decimals() | st.decimals(min_value=SMALLEST, max_value=1_000), min_size=1))
+def test_what_passes_together_would_pass_one_by_one(numbers: list[Decimal]) -> None:
+    if are_amounts(numbers):
+        assert all(number.is_finite() and SMALLEST <= number <= LARGEST for number in numbers)
+        assert all(len(number.as_tuple().digits) <= 64 for number in numbers)
+
+
+def test_amounts_of_a_market_pass_together() -> None:
+    assert are_amounts([Decimal("66609.22"), Decimal("0.00160000"), Decimal("1E+3")])
+    assert are_amounts([SMALLEST])
+    assert are_amounts([LARGEST])
+
+
+@pytest.mark.parametrize("bad", ["0", "-1", "NaN", "sNaN", "Infinity", "1e25", "1e-25"])
+def test_one_bad_amount_stops_all(bad: str) -> None:
+    assert not are_amounts([Decimal(1), Decimal(bad)])
+    assert not are_amounts([Decimal(bad)])
 
 
 @pytest.mark.parametrize(
