@@ -1,6 +1,7 @@
 """The ticker of one market: deltas merged into the last whole one, missing figures derived."""
 
-from decimal import Decimal, localcontext
+from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -20,6 +21,8 @@ FIGURES: Final = (
     "signed_change_price",
     "signed_change_rate",
 )
+
+_figures_of: Final = attrgetter(*FIGURES)
 
 Figures: TypeAlias = tuple[Decimal | None, ...]
 TickerState: TypeAlias = tuple[int, int, Figures | None]
@@ -68,7 +71,7 @@ class SymbolTicker:
         if time_ns < self._time_ns:
             self.late += 1
             return None
-        figures: Figures = tuple(getattr(update, name) for name in FIGURES)
+        figures: Figures = _figures_of(update)
         if update.is_delta:
             if self._figures is None:
                 self.waiting += 1
@@ -96,8 +99,7 @@ def _complete(ticker: Ticker) -> Ticker:
     )
     changes: dict[str, Any] = {}
     if change is None and previous is not None and ticker.trade_price is not None:
-        with localcontext(SUM):
-            change = changes["signed_change_price"] = ticker.trade_price - previous
+        change = changes["signed_change_price"] = SUM.subtract(ticker.trade_price, previous)
     if not previous:
         # A rate of nothing is no rate, whatever the exchange says that it is.
         changes["signed_change_rate"] = None

@@ -168,6 +168,8 @@ def figure(raw: msgspec.Raw, path: str) -> Decimal | None:
     except msgspec.MsgspecError as error:
         raise DecodeError(f"{str(error)[:120]} - at `{path}`") from error
     if value.is_finite() and _SMALLEST_EXPONENT <= value.adjusted() <= _LARGEST_EXPONENT:
+        if len(text) <= PRODUCT.prec:
+            return value
         try:
             PRODUCT.plus(value)
         except DecimalException:

@@ -94,6 +94,14 @@ class _TickerRows(msgspec.Struct, gc=False):
     data: list[_Ticker]
 
 
+class _TickerArg(msgspec.Struct, gc=False):
+    channel: Literal["tickers"]
+
+
+class _TickerFrame(_TickerRows, gc=False):
+    arg: _TickerArg
+
+
 class _Level(msgspec.Struct, gc=False, array_like=True):
     """Longer on the wire: the number of orders follows."""
 
@@ -141,6 +149,7 @@ _KINDS: Final[dict[str, Kind]] = {
 _trade_frame: Final = msgspec.json.Decoder(_TradeFrame, strict=False)
 _trade_rows: Final = msgspec.json.Decoder(_TradeRows, strict=False)
 _book_frame: Final = msgspec.json.Decoder(_BookFrame, strict=False)
+_ticker_frame: Final = msgspec.json.Decoder(_TickerFrame)
 _ticker_rows: Final = msgspec.json.Decoder(_TickerRows)
 _ticker: Final = msgspec.json.Decoder(_Ticker)
 _probe: Final = msgspec.json.Decoder(_Probe)
@@ -179,6 +188,10 @@ def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
     Raises:
         DecodeError: A field is missing or wrong.
     """
+    try:
+        return [_ticker_update(row, feed) for row in _ticker_frame.decode(frame).data]
+    except FAILURES:
+        pass  # as for trades
     with decoding(_NAME):
         form = _classified(frame)
         if form == ("ticker", "flattened"):
