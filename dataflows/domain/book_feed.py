@@ -80,19 +80,20 @@ class BookFeed:
         return self._minutes.state(), self._request_due_ns, _encode(self._held)
 
     def _apply(self, stamped: StampedBookUpdate, output: BookOutput) -> None:
-        minutes = self._minutes
+        minutes, (time_ns, update, verify) = self._minutes, stamped
         try:
-            is_change = minutes.apply(stamped.update, stamped.time_ns, verify=stamped.verify)
+            is_change = minutes.apply(update, time_ns, verify=verify)
         except FeedError as error:
             output.problems.append(error)
             output.summaries.extend(self.release())
             self._request(str(error), output)
             return
+        book = minutes.book
         if is_change:
-            self._publish(minutes.book.summary(minutes.time_ns), output)
-        elif not minutes.book.is_valid:
+            self._publish(book.summary(minutes.time_ns), output)
+        elif not book.is_valid:
             self._request(NO_SNAPSHOT, output)
-        if minutes.book.is_valid:
+        if book.is_valid:
             self._request_due_ns = 0
 
     def _publish(self, summary: BookSummary, output: BookOutput) -> None:

@@ -70,9 +70,10 @@ class Average:
         self._since_ns = until_ns
         if self._value is None or not lasted_ns:
             return
+        if not self._weight_ns:
+            self._extend(self._value)  # one that was carried over counts once it has lasted
         self._sum += self._value * lasted_ns
         self._weight_ns += lasted_ns
-        self._extend(self._value)  # one that was carried over counts once it has lasted
 
     def mean(self) -> Decimal | None:
         """The mean of the time spent, rounded half-even to 12 decimals."""
