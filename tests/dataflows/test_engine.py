@@ -6,6 +6,7 @@ lose the last outputs of an epoch.
 """
 
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -73,23 +74,31 @@ def test_a_late_trade_adds_to_the_minute_that_there_is(make_pipeline: MakePipeli
         assert row["revision"] == (2 if key == place else 1)
 
 
-@pytest.mark.parametrize("flow", ["taker_volume", "orderbook", "ticker"])
-def test_a_flow_that_waits_does_not_spin(make_pipeline: MakePipeline, flow: str) -> None:
+def test_flows_that_wait_do_not_spin(make_pipeline: MakePipeline) -> None:
     pipeline = make_pipeline()
     feed(pipeline, make_market(count=200, symbols=5, minutes=1))
-    process = pipeline.start(flow, *pipeline.recovery_store())
-    seen = psutil.Process(process.pid)
+    flows = [
+        pipeline.start(flow, *pipeline.recovery_store(flow))
+        for flow in ("taker_volume", "orderbook", "ticker")
+    ]
     time.sleep(6)
-    wait_for(lambda: _used_seconds(seen, 5) < 1.5, seconds=60)
-    process.send_signal(signal.SIGTERM)
-    wait(process)
+
+    wait_for(lambda: max(_used_seconds(flows, 5)) < 1.5, seconds=60)
+
+    for flow in flows:
+        flow.send_signal(signal.SIGTERM)
+    for flow in flows:
+        wait(flow)
 
 
-def _used_seconds(process: psutil.Process, seconds: float) -> float:
-    before = process.cpu_times()
+def _used_seconds(processes: list[subprocess.Popen[str]], seconds: float) -> list[float]:
+    def used() -> list[float]:
+        times = [psutil.Process(process.pid).cpu_times() for process in processes]
+        return [each.user + each.system for each in times]
+
+    before = used()
     time.sleep(seconds)
-    after = process.cpu_times()
-    return after.user + after.system - before.user - before.system
+    return [late - early for late, early in zip(used(), before, strict=True)]
 
 
 @pytest.mark.parametrize("module", [archive, orderbook, taker_volume, ticker])
