@@ -352,8 +352,7 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         over which one has answered, again and again, that nothing came is a silence.
         """
         now_ns = time.monotonic_ns()
-        lag = self._lag()
-        if lag is None or lag > 0 or now_ns < self._ask_at_ns:
+        if now_ns < self._ask_at_ns or self._lag() != 0:
             return []
         high = self._high()
         now_ns = time.monotonic_ns()

@@ -208,10 +208,11 @@ class SymbolMinutes:
             self._add(batch.runs)
             finished = self._finish(batch.final_before, batch.active)
             finished |= self._add_late(batch.late)
-        rows = [self._row(minute) for minute in sorted(finished)]
-        self._changed -= finished
-        for at in finished:
+        rows = []
+        for at in sorted(finished):
+            rows.append(self._row(at))
             self._final[at] = self._open.pop(at).packed()
+        self._changed -= finished
         self._forget(batch.final_before)
         return rows
 
