@@ -91,6 +91,16 @@ def produce(kafka: str, topic: str, values: Sequence[bytes], **config: Any) -> N
     assert producer.flush(20) == 0
 
 
+def start_with(own_broker: Stack, topic: str, values: Sequence[bytes]) -> str:
+    """Starts a broker with one topic of one partition that holds the values; where it is."""
+    servers = own_broker.start(["kafka"]).kafka_bootstrap_servers
+    assert servers is not None
+    admin = AdminClient({"bootstrap.servers": servers})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    produce(servers, topic, values)
+    return servers
+
+
 def part(kafka: str, topic: str, state: Any = None, **arguments: Any) -> KafkaPartition[Any]:
     return source(kafka, topic, **arguments).build_part("step", f"{topic}/0", state)
 
@@ -222,12 +232,8 @@ def test_an_unreachable_broker_is_an_error_in_bounded_time(
 
 
 def test_a_restart_of_the_broker_is_read_over(own_broker: Stack) -> None:
-    servers = own_broker.start(["kafka"]).kafka_bootstrap_servers
-    assert servers is not None
     topic = "restarted"
-    admin = AdminClient({"bootstrap.servers": servers})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
-    produce(servers, topic, numbered(20))
+    servers = start_with(own_broker, topic, numbered(20))
     partition = part(servers, topic)
     assert read(partition, 20) == numbered(20)
 
@@ -242,12 +248,8 @@ def test_a_restart_of_the_broker_is_read_over(own_broker: Stack) -> None:
 
 
 def test_a_broker_that_is_away_is_not_an_exchange_that_is_silent(own_broker: Stack) -> None:
-    servers = own_broker.start(["kafka"]).kafka_bootstrap_servers
-    assert servers is not None
     topic = "silent"
-    admin = AdminClient({"bootstrap.servers": servers})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
-    produce(servers, topic, numbered(5))
+    servers = start_with(own_broker, topic, numbered(5))
     reader = Values()
     made = KafkaSource(
         {"bootstrap.servers": servers}, {topic: "group"}, lambda *_: reader, KafkaSettings()
