@@ -149,7 +149,7 @@ class Soak:
                 self._fault()
                 faults_left -= 1
                 fault_at = time.monotonic()
-                next_fault = max(next_fault + self._fault_seconds, fault_at)
+                next_fault += self._fault_seconds
             time.sleep(0.2)
 
     def _feed(self) -> None:
