@@ -21,6 +21,8 @@ LARGEST: Final = Decimal("1e24")
 PRODUCT: Final = decimal.Context(
     prec=64, traps=[decimal.Inexact, decimal.Rounded, decimal.InvalidOperation, decimal.Overflow]
 )
+# Two numbers that fit this have such a product.
+FACTOR: Final = decimal.Context(prec=PRODUCT.prec // 2, traps=PRODUCT.traps)
 # Sums of such products: magnitude 48 digits, fraction at most 64 + 48, and room to count.
 SUM: Final = decimal.Context(
     prec=256, traps=[decimal.Inexact, decimal.InvalidOperation, decimal.Overflow]
@@ -72,13 +74,13 @@ def _are_within_bounds(numbers: Sequence[Decimal]) -> bool:
 
 
 def are_amounts(numbers: Sequence[Decimal]) -> bool:
-    """Whether one or more numbers are for sure such that a market could have, and their sum exact.
+    """Whether :func:`exact_product` takes for sure any of these with any of others like them.
 
-    The sum bounds each of them from above, and it traps where one has too many digits: two passes
-    instead of four. `False` is no verdict: the sum alone may be too long.
+    Their sum bounds each of them from above, and it traps where one has too many digits: two
+    passes instead of four. `False` is no verdict: the sum alone may be too long.
     """
     context = decimal.getcontext()
-    decimal.setcontext(PRODUCT)
+    decimal.setcontext(FACTOR)
     try:
         return min(numbers) >= SMALLEST and sum(numbers) <= LARGEST
     except decimal.DecimalException:

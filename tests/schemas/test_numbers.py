@@ -32,6 +32,15 @@ def test_what_passes_together_would_pass_one_by_one(numbers: list[Decimal]) -> N
     if are_amounts(numbers):
         assert all(number.is_finite() and SMALLEST <= number <= LARGEST for number in numbers)
         assert all(len(number.as_tuple().digits) <= 64 for number in numbers)
+        for number in numbers:
+            exact_product(number, max(numbers, key=lambda each: len(each.as_tuple().digits)))
+
+
+def test_two_amounts_whose_product_is_too_long_do_not_pass() -> None:
+    long = Decimal("1." + "1" * 39)
+    assert not are_amounts([long])
+    with pytest.raises(DecodeError, match="at most 64 digits"):
+        exact_product(long, long)
 
 
 def test_amounts_of_a_market_pass_together() -> None:
