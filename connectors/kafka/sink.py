@@ -41,6 +41,10 @@ _PREFERENCES: Final = {
 _GUARANTEES: Final = {
     "acks": "all",
     "enable.idempotence": True,
+    # With more under way, records are lost: where a partition is not ready yet for the first
+    # request but for the second, the broker has no sequence to compare that one with and takes
+    # it, and librdkafka then counts the first as taken, too.
+    "max.in.flight.requests.per.connection": 1,
     # One Python call for each failure, none for a success: those cost a microsecond each.
     "delivery.report.only.error": True,
 }

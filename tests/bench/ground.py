@@ -34,7 +34,9 @@ class Ground:
                 "bootstrap.servers": self.bootstrap_servers,
                 "compression.type": "lz4",
                 "linger.ms": 50,
-                "enable.idempotence": True,  # an update out of its order would lose its book
+                # An update that is missing or out of its order would lose its book.
+                "enable.idempotence": True,
+                "max.in.flight.requests.per.connection": 1,
                 "queue.buffering.max.messages": 1_000_000,
             }
         )

@@ -71,7 +71,13 @@ class Pipeline:
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         """Puts keyed values into one partition, in order."""
-        producer = Producer({"bootstrap.servers": self.bootstrap_servers, "linger.ms": 5})
+        producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "linger.ms": 5,
+                "max.in.flight.requests.per.connection": 1,  # a retry must not come second
+            }
+        )
         for count, (key, value) in enumerate(records):
             producer.produce(topic, value, key, partition, headers=list(headers))
             if count % 10_000 == 0:

@@ -158,6 +158,7 @@ class Soak:
             {
                 "bootstrap.servers": self._pipeline.bootstrap_servers,
                 "enable.idempotence": True,
+                "max.in.flight.requests.per.connection": 1,  # as KafkaSink, and for its reason
                 "message.timeout.ms": 600_000,
                 "queue.buffering.max.messages": 1_000_000,
                 "log_level": 0,

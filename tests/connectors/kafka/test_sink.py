@@ -20,6 +20,7 @@ from prometheus_client import REGISTRY
 from connectors.kafka.sink import LANES, KafkaSink, OutRecord
 from connectors.services.stack import Stack
 from schemas.errors import UndeliveredError
+from tests.connectors.kafka.unready import UnreadyBroker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 REFUSING = "127.0.0.1:1"
 
 
-def new_topic(servers: str, config: dict[str, str] | None = None) -> str:
-    topic = f"sink-{uuid.uuid4().hex}"
+def new_topic(servers: str, config: dict[str, str] | None = None, suffix: str = "") -> str:
+    topic = f"sink-{uuid.uuid4().hex}{suffix}"
     admin = AdminClient({"bootstrap.servers": servers})
     wanted = NewTopic(topic, 4, 1, config=config or {})
     for created in admin.create_topics([wanted]).values():
@@ -203,6 +204,19 @@ def test_a_dataflow_that_ends_has_delivered_all(sink: KafkaSink, kafka: str, top
         for key in range(7):
             of_key = [int(v or b"") for v in values(kafka, topic, part) if int(v or b"") % 7 == key]
             assert of_key == sorted(of_key)
+
+
+def test_a_partition_that_is_not_ready_yet_loses_nothing(kafka: str) -> None:
+    topic = new_topic(kafka, suffix="-unready")
+    unready = UnreadyBroker(kafka)
+    # Each record is a request, as records are that come one after the other.
+    config: KafkaConfig = {"bootstrap.servers": unready.servers, "batch.num.messages": 1}
+    lane = KafkaSink(config, 30_000).build_part("out", "0", None)
+    lane.write_batch([[OutRecord(topic, 0, None, b"%d" % number) for number in range(10)]])
+    lane.snapshot()
+    unready.close()
+    assert unready.refused == 1
+    assert values(kafka, topic, 0) == [b"%d" % number for number in range(10)]
 
 
 @pytest.fixture

@@ -80,7 +80,8 @@ def source(kafka: str, topic: str, **arguments: Any) -> KafkaSource[bytes | None
 
 
 def produce(kafka: str, topic: str, values: Sequence[bytes], **config: Any) -> None:
-    producer = Producer({"bootstrap.servers": kafka, **config})
+    in_order = {"max.in.flight.requests.per.connection": 1}
+    producer = Producer({"bootstrap.servers": kafka, **in_order, **config})
     if "transactional.id" in config:
         producer.init_transactions()
         producer.begin_transaction()
