@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from schemas.errors import DecodeError
-from schemas.numbers import plain
+from schemas.numbers import SUM, plain
 from schemas.records import BookSummary, SnapshotRequest, TakerVolume, Ticker
 from schemas.settings import Settings
 from schemas.times import NS_PER_MS, NS_PER_SECOND, NS_PER_US, ns_of_ms
@@ -217,8 +217,10 @@ def _milliseconds(time_ns: int) -> bytes:
 def encode_orderbooks(summaries: Sequence[BookSummary], settings: Settings) -> list[bytes]:
     """The records of one book's states for `Region.*_OrderbookPreprocessing`.
 
-    Numbers are JSON numbers with the exact digits. Written out by hand, because half of such a
-    record is the same for all of a book, and there is one for each of its updates.
+    Numbers are JSON numbers with the exact digits, without trailing zeros: a sum keeps the longest
+    fraction that was ever in it, and the same book must read the same, whatever came before.
+    Written out by hand, because most of such a record is that of the state before, and there is
+    one for each update.
     """
     exchange = settings.exchanges[summaries[0].exchange]
     symbol = summaries[0].symbol
@@ -226,14 +228,30 @@ def encode_orderbooks(summaries: Sequence[BookSummary], settings: Settings) -> l
         {"region": exchange.region, "market": exchange.market, "coin_symbol": coin_of(symbol)}
     ).decode()[:-1]
     tail = f'"symbol":{_encoder.encode(symbol).decode()}'
-    return [
-        f'{head},"highest_bid":{_number(book.highest_bid)},"lowest_ask":{_number(book.lowest_ask)},'
-        f'"spread":{_number(book.spread)},"total_bid_volume":{book.total_bid_volume:f},'
-        f'"total_ask_volume":{book.total_ask_volume:f},"timestamp":"{_timestamp(book.time_ns)}",'
-        f'{tail},"bid_levels":{book.bid_levels},"ask_levels":{book.ask_levels},'
-        f'"is_crossed":{_bool(book.is_crossed)},"sequence":{_number(book.sequence)}}}'.encode()
-        for book in summaries
-    ]
+    records: list[bytes] = []
+    bid = ask = bid_volume = ask_volume = None
+    best = bid_total = ask_total = ""
+    for book in summaries:
+        if not records or book.highest_bid is not bid or book.lowest_ask is not ask:
+            bid, ask = book.highest_bid, book.lowest_ask
+            best = f'"highest_bid":{_number(bid)},"lowest_ask":{_number(ask)},'
+            best += f'"spread":{_number(book.spread)}'
+        if book.total_bid_volume is not bid_volume:
+            bid_volume = book.total_bid_volume
+            bid_total = _number(bid_volume)
+        if book.total_ask_volume is not ask_volume:
+            ask_volume = book.total_ask_volume
+            ask_total = _number(ask_volume)
+        is_crossed = "true" if book.is_crossed else "false"
+        sequence = "null" if book.sequence is None else book.sequence
+        seconds, rest_ns = divmod(book.time_ns, NS_PER_SECOND)
+        records.append(
+            f'{head},{best},"total_bid_volume":{bid_total},"total_ask_volume":{ask_total},'
+            f'"timestamp":"{_second(seconds)}.{rest_ns // NS_PER_US:06d}+00:00",{tail},'
+            f'"bid_levels":{book.bid_levels},"ask_levels":{book.ask_levels},'
+            f'"is_crossed":{is_crossed},"sequence":{sequence}}}'.encode()
+        )
+    return records
 
 
 def encode_snapshot_request(request: SnapshotRequest) -> bytes:
@@ -241,20 +259,11 @@ def encode_snapshot_request(request: SnapshotRequest) -> bytes:
     return _encoder.encode(request)
 
 
-def _number(value: Decimal | int | None) -> str:
-    return "null" if value is None else format(value, "f" if isinstance(value, Decimal) else "d")
-
-
-def _bool(value: bool) -> str:  # noqa: FBT001  # it is the value, not an option
-    return "true" if value else "false"
-
-
-def _timestamp(time_ns: int) -> str:
-    """`2024-10-23 10:25:00.050791+00:00`, as the other consumers of these topics know it."""
-    seconds, rest_ns = divmod(time_ns, NS_PER_SECOND)
-    return f"{_second(seconds)}.{rest_ns // NS_PER_US:06d}+00:00"
+def _number(value: Decimal | None) -> str:
+    return "null" if value is None else f"{value.normalize(SUM):f}"
 
 
 @lru_cache(maxsize=16)
 def _second(seconds: int) -> str:
+    """`2024-10-23 10:25:00`, as the other consumers of these topics know it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -58,10 +58,10 @@ def logged_at_ns(message: RawMessage, now_ns: int) -> int:
 
 def first_logged_ns(messages: Sequence[RawMessage], now_ns: int) -> int:
     """The earliest :func:`logged_at_ns` of records; for each of a hundred thousand a second."""
-    earliest_ms = min([message.timestamp()[1] for message in messages])
+    earliest_ms = min([message.timestamp()[1] for message in messages], default=0)
     if earliest_ms > EARLIEST_NS // NS_PER_MS:
         return earliest_ms * NS_PER_MS
-    return min(logged_at_ns(message, now_ns) for message in messages)
+    return min((logged_at_ns(message, now_ns) for message in messages), default=now_ns)
 
 
 def _in_bounds(time_ns: int) -> int | None:

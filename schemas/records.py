@@ -162,7 +162,7 @@ class TakerVolume(msgspec.Struct, frozen=True, gc=False):
 
 
 class BookSummary(msgspec.Struct, frozen=True, gc=False):
-    """An order book after an update that changed it; numbers have no trailing zeros."""
+    """An order book after an update that changed it."""
 
     exchange: str
     symbol: str

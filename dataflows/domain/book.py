@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from dataflows.domain.checksums import RECIPES, Recipe
+from dataflows.domain.whole_book import Figures, WholeBook
 from schemas.errors import ChecksumMismatchError, FeedError, SequenceGapError
 from schemas.numbers import SUM
 from schemas.records import BookSummary, BookUpdate, Level
@@ -113,7 +114,7 @@ class Side:
         return is_change
 
     def truncate(self, depth: int) -> bool:
-        """Keeps the best levels only; whether there were more."""
+        """Drops the worst levels beyond a depth; whether there were any."""
         excess = len(self.prices) - depth
         if excess <= 0:
             return False
@@ -154,15 +155,17 @@ class Book:
     """
 
     __slots__ = (
-        "_buffer", "_is_fed_by_rest", "_stale_in_a_row", "asks", "bids", "crossed", "depth",
+        "_asks", "_bids", "_buffer", "_is_fed_by_rest", "_packed", "_stale_in_a_row", "depth",
         "exchange", "is_valid", "last_id", "stale", "symbol", "verified", "waiting",
     )  # fmt: skip
 
     def __init__(self, exchange: str, symbol: str, state: BookState | None = None) -> None:
         self.exchange = exchange
         self.symbol = symbol
-        self.bids = Side(is_bid=True)
-        self.asks = Side(is_bid=False)
+        self._bids = Side(is_bid=True)
+        self._asks = Side(is_bid=False)
+        self._packed: WholeBook | None = None
+        """What the sides are instead, while nobody has asked for their levels."""
         self.is_valid = False
         """Whether a snapshot has come, and since then nothing was missing."""
         self.last_id: int | None = None
@@ -175,15 +178,41 @@ class Book:
         """Updates that were not newer than the book, and so were dropped."""
         self.verified = 0
         """Checksums that matched."""
-        self.crossed = 0
-        """Changes after which the best bid was above the best ask."""
         self._is_fed_by_rest = False
         self._stale_in_a_row = 0
         self._buffer: deque[BookUpdate] = deque(maxlen=BUFFERED)
         if state is not None:
             self._restore(state)
 
-    def apply(self, update: BookUpdate, *, verify: bool = True) -> bool:
+    @property
+    def bids(self) -> Side:
+        """The bids."""
+        self._unpack()
+        return self._bids
+
+    @property
+    def asks(self) -> Side:
+        """The asks."""
+        self._unpack()
+        return self._asks
+
+    @property
+    def figures(self) -> Figures:
+        """What is published of the book as it is."""
+        if self._packed is not None:
+            return self._packed.figures
+        bids, asks = self._bids, self._asks
+        bid_prices, ask_prices = bids.prices, asks.prices
+        return Figures(
+            bid_prices[-1] if bid_prices else None,
+            ask_prices[0] if ask_prices else None,
+            bids.total,
+            asks.total,
+            len(bid_prices),
+            len(ask_prices),
+        )
+
+    def apply(self, update: BookUpdate | WholeBook, *, verify: bool = True) -> bool:
         """Takes an update in; whether the book changed.
 
         Args:
@@ -196,6 +225,8 @@ class Book:
             SequenceGapError: An update is missing before this one.
             ChecksumMismatchError: The book is not the exchange's any more.
         """
+        if isinstance(update, WholeBook):
+            return self._replace_packed(update)
         if not (update.is_snapshot or self.is_valid):
             self._wait(update)
             return False
@@ -205,7 +236,7 @@ class Book:
             setcontext(SUM)
         try:
             step = self._replace if update.is_snapshot else self._change
-            is_change = step(update, verify=verify)
+            return step(update, verify=verify)
         except FeedError:
             self.is_valid = False
             self._keep(update)
@@ -213,39 +244,31 @@ class Book:
         finally:
             if context_of_caller is not SUM:
                 setcontext(context_of_caller)
-        self.crossed += is_change and self.is_crossed
-        return is_change
-
-    @property
-    def is_crossed(self) -> bool:
-        """Whether the best bid is above the best ask, as it may be in an auction."""
-        bid, ask = self.bids.best, self.asks.best
-        return bid is not None and ask is not None and bid > ask
 
     def summary(self, time_ns: int) -> BookSummary:
-        """The state of a valid book, its numbers without trailing zeros."""
-        bid, ask = self.bids.best, self.asks.best
+        """The state of a valid book."""
+        figures = self.figures
+        bid, ask = figures.highest_bid, figures.lowest_ask
         spread = None if bid is None or ask is None else SUM.subtract(ask, bid)
         return BookSummary(
             self.exchange,
             self.symbol,
             time_ns,
-            bid and bid.normalize(SUM),
-            ask and ask.normalize(SUM),
-            # A sum keeps the longest fraction that was ever in it; the same book must read the
-            # same, whatever came before.
-            spread and spread.normalize(SUM),
-            self.bids.total.normalize(SUM),
-            self.asks.total.normalize(SUM),
-            len(self.bids.prices),
-            len(self.asks.prices),
+            bid,
+            ask,
+            spread,
+            figures.bid_volume,
+            figures.ask_volume,
+            figures.bid_levels,
+            figures.ask_levels,
             spread is not None and spread < 0,
             self.last_id,
         )
 
     def depths(self, bands_bps: Iterable[int]) -> list[Depth] | None:
         """What rests within each distance of the middle; `None` if a side is empty."""
-        bid, ask = self.bids.best, self.asks.best
+        self._unpack()
+        bid, ask = self._bids.best, self._asks.best
         if bid is None or ask is None:
             return None
         with decimal.localcontext(SUM):
@@ -254,6 +277,7 @@ class Book:
 
     def state(self) -> BookState:
         """A copy to store, plain values only."""
+        self._unpack()
         return (
             STATE_VERSION,
             self.is_valid,
@@ -261,8 +285,8 @@ class Book:
             self.depth,
             self._is_fed_by_rest,
             self._stale_in_a_row,
-            _encode(list(self.bids.sizes.items())),
-            _encode(list(self.asks.sizes.items())),
+            _encode(list(self._bids.sizes.items())),
+            _encode(list(self._asks.sizes.items())),
             _encode(list(self._buffer)),
         )
 
@@ -272,8 +296,8 @@ class Book:
             bids, asks, buffer,
         ) = state  # fmt: skip
         with decimal.localcontext(SUM):
-            self.bids.replace(_levels.decode(bids))
-            self.asks.replace(_levels.decode(asks))
+            self._bids.replace(_levels.decode(bids))
+            self._asks.replace(_levels.decode(asks))
         self._buffer.extend(_updates.decode(buffer))
 
     def _wait(self, update: BookUpdate) -> None:
@@ -289,22 +313,42 @@ class Book:
         if update.needs_snapshot and not update.is_snapshot and update.last_id is not None:
             self._buffer.append(update)
 
-    def _replace(self, update: BookUpdate, *, verify: bool) -> bool:
-        if self._is_stale_snapshot(update):
+    def _unpack(self) -> None:
+        packed, self._packed = self._packed, None
+        if packed is not None:
+            update = packed.unpacked()
+            with decimal.localcontext(SUM):
+                self._bids.replace(update.bids)
+                self._asks.replace(update.asks)
+
+    def _replace_packed(self, update: WholeBook) -> bool:
+        if self._buffer or (self.is_valid and update.figures == self.figures):
+            # Deltas follow it, or only its levels can tell whether it is the same book.
+            return self.apply(update.unpacked())
+        if self._is_stale_snapshot(update, is_ordered=update.is_ordered):
             return False
+        self._packed, self.is_valid = update, True
+        self.last_id, self.depth, self._stale_in_a_row = update.last_id, update.depth, 0
+        return True
+
+    def _replace(self, update: BookUpdate, *, verify: bool) -> bool:
+        if self._is_stale_snapshot(update, is_ordered=update.sequence_rule == "growing"):
+            return False
+        self._unpack()
         was_valid = self.is_valid
-        is_change = self.bids.replace(update.bids) | self.asks.replace(update.asks)
+        is_change = self._bids.replace(update.bids) | self._asks.replace(update.asks)
         self.is_valid = True
         self.last_id = update.last_id
         self.depth = update.depth
         self._complete(update, verify=verify)
         return self._apply_buffered(verify=verify) or is_change or not was_valid
 
-    def _is_stale_snapshot(self, update: BookUpdate) -> bool:
+    def _is_stale_snapshot(self, update: BookUpdate | WholeBook, *, is_ordered: bool) -> bool:
         """Whether a whole book is older than this one; one that follows deltas is never."""
-        is_ordered = update.sequence_rule == "growing" or self._is_fed_by_rest
         last_id, new_id = self.last_id, update.last_id
-        if not self.is_valid or not is_ordered or last_id is None or new_id is None:
+        if not self.is_valid or last_id is None or new_id is None:
+            return False
+        if not (is_ordered or self._is_fed_by_rest):
             return False
         return new_id <= last_id and self._drop_stale()
 
@@ -326,7 +370,12 @@ class Book:
     def _change(self, update: BookUpdate, *, verify: bool) -> bool:
         if not self._follows(update):
             return False
-        is_change = self.bids.change(update.bids) | self.asks.change(update.asks)
+        if self._packed is not None:
+            self._unpack()
+        # Most changes are of one side.
+        is_change = bool(update.bids) and self._bids.change(update.bids)
+        if update.asks:
+            is_change |= self._asks.change(update.asks)
         if update.last_id is not None:
             self.last_id = update.last_id
         if update.depth is not None:
@@ -338,14 +387,18 @@ class Book:
         """What follows any update: truncation, and the proof; whether levels were cut off."""
         self._stale_in_a_row = 0
         is_cut = False
-        if self.depth is not None:
-            is_cut = self.bids.truncate(self.depth) | self.asks.truncate(self.depth)
+        depth = self.depth
+        if depth is not None:
+            if len(self._bids.prices) > depth:
+                is_cut = self._bids.truncate(depth)
+            if len(self._asks.prices) > depth:
+                is_cut |= self._asks.truncate(depth)
         if verify and update.checksum is not None and update.checksum_rule is not None:
             self._verify(update.checksum, RECIPES[update.checksum_rule])
         return is_cut
 
     def _verify(self, expected: int, recipe: Recipe) -> None:
-        checksum = recipe.combine(self.bids.best_texts(recipe), self.asks.best_texts(recipe))
+        checksum = recipe.combine(self._bids.best_texts(recipe), self._asks.best_texts(recipe))
         if checksum != expected:
             raise ChecksumMismatchError(
                 f"{self.exchange} {self.symbol}: checksum {checksum}, expected {expected}, which "
@@ -379,10 +432,10 @@ class Book:
         )
 
     def _within(self, twice_middle: Decimal, bps: int) -> Depth:
-        bid_volume, has_all_bids = self.bids.within(twice_middle * (_BPS - bps) * _HALF_BPS)
-        ask_volume, has_all_asks = self.asks.within(twice_middle * (_BPS + bps) * _HALF_BPS)
-        is_truncated = (has_all_bids and self._may_have_more(self.bids)) or (
-            has_all_asks and self._may_have_more(self.asks)
+        bid_volume, has_all_bids = self._bids.within(twice_middle * (_BPS - bps) * _HALF_BPS)
+        ask_volume, has_all_asks = self._asks.within(twice_middle * (_BPS + bps) * _HALF_BPS)
+        is_truncated = (has_all_bids and self._may_have_more(self._bids)) or (
+            has_all_asks and self._may_have_more(self._asks)
         )
         return Depth(bid_volume.normalize(SUM), ask_volume.normalize(SUM), is_truncated)
 

@@ -80,26 +80,26 @@ class BookFeed:
         return self._minutes.state(), self._request_due_ns, _encode(self._held)
 
     def _apply(self, stamped: StampedBookUpdate, output: BookOutput) -> None:
-        minutes, (time_ns, update, verify) = self._minutes, stamped
+        minutes = self._minutes
         try:
-            is_change = minutes.apply(update, time_ns, verify=verify)
+            state = minutes.apply(stamped.update, stamped.time_ns, verify=stamped.verify)
         except FeedError as error:
             output.problems.append(error)
             output.summaries.extend(self.release())
             self._request(str(error), output)
             return
-        book = minutes.book
-        if is_change:
-            self._publish(book.summary(minutes.time_ns), output)
-        elif not book.is_valid:
-            self._request(NO_SNAPSHOT, output)
-        if book.is_valid:
+        if state is not None:
             self._request_due_ns = 0
+            if self._conflation_ns:
+                self._conflate(state, output)
+            else:
+                output.summaries.append(state)
+        elif minutes.book.is_valid:
+            self._request_due_ns = 0
+        else:
+            self._request(NO_SNAPSHOT, output)
 
-    def _publish(self, summary: BookSummary, output: BookOutput) -> None:
-        if not self._conflation_ns:
-            output.summaries.append(summary)
-            return
+    def _conflate(self, summary: BookSummary, output: BookOutput) -> None:
         held = self._held
         if held and held.time_ns // self._conflation_ns < summary.time_ns // self._conflation_ns:
             output.summaries.append(held)

@@ -8,22 +8,28 @@ decided by the exchange's watermark, as for trades (:mod:`dataflows.domain.trade
 """
 
 import decimal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, getcontext, setcontext
-from typing import Any, Final, NamedTuple, TypeAlias
+from operator import mul, sub
+from types import NoneType
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import msgspec
 
 from dataflows.domain.book import Book, BookState
+from dataflows.domain.whole_book import WholeBook
 from schemas.errors import FeedError
 from schemas.numbers import SUM, quotient
-from schemas.records import BookMinute, BookUpdate
+from schemas.records import BookMinute, BookSummary, BookUpdate
 
 STATE_VERSION: Final = 1
 MINUTE_NS: Final = 60_000_000_000
 MS_NS: Final = 1_000_000
 BANDS_BPS: Final = (5, 10, 25, 50, 100)
 ZERO: Final = Decimal(0)
+
+# More states together cost no less, and as many as this are kept of each book.
+STATES_AT_ONCE: Final = 32
 
 # Ratios of single states are rounded far beyond the 12 decimals of their averages, and only by
 # so much that a division at each update stays cheap.
@@ -42,6 +48,9 @@ MinuteState: TypeAlias = tuple[
 BookMinutesState: TypeAlias = tuple[int, BookState, int, int, int, MinuteState | None, bytes]
 
 
+Value: TypeAlias = Decimal | None
+
+
 class Average:
     """Lowest, highest and mean by time of one value in one minute. Needs :data:`SUM`."""
 
@@ -55,14 +64,27 @@ class Average:
         self.lowest: Decimal | None = None
         self.highest: Decimal | None = None
 
-    def set(self, value: Decimal | None, now_ns: int) -> None:
+    def set(self, value: Value, now_ns: int) -> None:
         """The value is this from now on; `None`: there is none."""
-        if value is self._value and self.lowest is not None:
-            return  # most updates leave most values as they are
-        if value != self._value:
-            self.spend(now_ns)
-            self._value = value
+        self.spend(now_ns)
+        self._value = value
         self._extend(value)
+
+    def follow(self, values: Sequence[Value], times_ns: Sequence[int]) -> None:
+        """:meth:`set` with one value after the other, in a few passes over all of them."""
+        if NoneType in map(type, values):
+            for value, now_ns in zip(values, times_ns, strict=True):
+                self.set(value, now_ns)
+        else:
+            self._follow(cast("Sequence[Decimal]", values), times_ns)
+
+    def _follow(self, values: Sequence[Decimal], times_ns: Sequence[int]) -> None:
+        self.spend(times_ns[0])
+        self._sum += sum(map(mul, values, map(sub, times_ns[1:], times_ns)), ZERO)
+        self._weight_ns += times_ns[-1] - times_ns[0]
+        self._since_ns, self._value = times_ns[-1], values[-1]
+        self._extend(min(values))
+        self._extend(max(values))
 
     def spend(self, until_ns: int) -> None:
         """Weighs the value by the time that it has lasted."""
@@ -116,22 +138,28 @@ class Sample(NamedTuple):
 NOTHING: Final = Sample()
 
 
-def _sample(book: Book, before: Sample) -> Sample:
-    """The figures of a valid book, those that need a division only where they changed."""
-    bid, ask = book.bids.best, book.asks.best
-    if bid == before.highest_bid and ask == before.lowest_ask:
-        spread, spread_bps = before.spread, before.spread_bps
-    elif bid is None or ask is None:
-        spread = spread_bps = None
-    else:
-        spread = ask - bid
-        spread_bps = _RATIO.divide(spread * _TWICE_BPS, bid + ask)
-    bid_volume, ask_volume = book.bids.total, book.asks.total
-    imbalance = before.imbalance
-    if bid_volume != before.total_bid_volume or ask_volume != before.total_ask_volume:
-        volume = bid_volume + ask_volume
-        imbalance = _RATIO.divide(bid_volume - ask_volume, volume) if volume else None
-    return Sample(bid, ask, spread, spread_bps, bid_volume, ask_volume, imbalance)
+def _spreads(states: Sequence[BookSummary]) -> tuple[list[int], list[Value], list[Value]]:
+    """When the best prices became others, and the spreads since then, as such and by the middle."""
+    times_ns: list[int] = []
+    spreads: list[Value] = []
+    spreads_bps: list[Value] = []
+    bid = ask = None
+    for state in states:
+        if state.highest_bid is bid and state.lowest_ask is ask and times_ns:
+            continue
+        bid, ask, spread = state.highest_bid, state.lowest_ask, state.spread
+        times_ns.append(state.time_ns)
+        spreads.append(spread)
+        if bid is None or ask is None or spread is None:
+            spreads_bps.append(None)
+        else:
+            spreads_bps.append(_RATIO.divide(spread * _TWICE_BPS, bid + ask))
+    return times_ns, spreads, spreads_bps
+
+
+def _imbalance(bids: Decimal, asks: Decimal) -> Value:
+    volume = bids + asks
+    return _RATIO.divide(bids - asks, volume) if volume else None
 
 
 class Minute:
@@ -144,12 +172,15 @@ class Minute:
     """
 
     __slots__ = (
-        "_averages", "_is_crossed", "_is_valid", "_since_ns", "crossed", "crossed_ns", "gaps",
-        "is_known", "last", "updates", "valid_ns",
+        "_averages", "_is_crossed", "_is_valid", "_since_ns", "_states", "crossed",
+        "crossed_ns", "gaps", "is_known", "last", "updates", "valid_ns",
     )  # fmt: skip
 
     def __init__(self, start_ns: int, last: Sample, *, is_valid: bool) -> None:
+        self._states: list[BookSummary] = []
+        """Those that are not in the averages yet: together they cost a fraction."""
         self.last = last if is_valid else NOTHING
+        """The last valid state that is in the averages."""
         self._averages = tuple(Average(value, start_ns) for value in self.last[2:])
         self._is_valid = is_valid
         self._is_crossed = self.last.spread is not None and self.last.spread < 0
@@ -159,25 +190,66 @@ class Minute:
         self.updates = self.crossed = self.gaps = 0
         self.crossed_ns = self.valid_ns = 0
 
-    def count(self, book: Book, now_ns: int) -> None:
-        """An update has changed the book."""
-        self.take(book, now_ns)
-        self.updates += 1
-        self.crossed += self._is_crossed
+    def count(self, state: BookSummary) -> None:
+        """An update has changed the book to this."""
+        self._states.append(state)
+        if len(self._states) >= STATES_AT_ONCE:
+            self.settle()
 
-    def take(self, book: Book, now_ns: int) -> None:
-        """The book is in this state from now on."""
-        self.spend(now_ns)
-        self._is_valid = book.is_valid
-        values: Sample = NOTHING
-        if book.is_valid:
-            values = self.last = _sample(book, self.last)
-            self.is_known = True
-        self._is_crossed = values.spread is not None and values.spread < 0
-        for average, value in zip(self._averages, values[2:], strict=True):
-            average.set(value, now_ns)
+    def lose(self, now_ns: int) -> None:
+        """The book is not known from now on."""
+        self.settle()
+        self._spend(now_ns)
+        self._is_valid = self._is_crossed = False
+        for average in self._averages:
+            average.set(None, now_ns)
 
-    def spend(self, until_ns: int) -> None:
+    def settle(self) -> None:
+        """Takes all states into the averages."""
+        states, self._states = self._states, []
+        if not states:
+            return
+        times_ns = [state.time_ns for state in states]
+        bids = [state.total_bid_volume for state in states]
+        asks = [state.total_ask_volume for state in states]
+        imbalances = list(map(_imbalance, bids, asks))
+        spread_times_ns, spreads, spreads_bps = _spreads(states)
+        columns: tuple[tuple[Sequence[Value], list[int]], ...] = (
+            (spreads, spread_times_ns),
+            (spreads_bps, spread_times_ns),
+            (bids, times_ns),
+            (asks, times_ns),
+            (imbalances, times_ns),
+        )
+        for average, (values, since_ns) in zip(self._averages, columns, strict=True):
+            average.follow(values, since_ns)
+        last = states[-1]
+        self.last = Sample(
+            last.highest_bid,
+            last.lowest_ask,
+            last.spread,
+            spreads_bps[-1],
+            bids[-1],
+            asks[-1],
+            imbalances[-1],
+        )
+        self._pass_through(states)
+        self.is_known = True
+        self.updates += len(states)
+
+    def _pass_through(self, states: Sequence[BookSummary]) -> None:
+        """Counts what time was spent valid and crossed, up to the last of these states."""
+        self._spend(states[0].time_ns)
+        self._is_valid = True
+        crossed = sum([state.is_crossed for state in states])
+        self.crossed += crossed
+        if crossed or self._is_crossed:
+            for state in states:
+                self._spend(state.time_ns)
+                self._is_crossed = state.is_crossed
+        self._spend(states[-1].time_ns)
+
+    def _spend(self, until_ns: int) -> None:
         """Counts the time that the state has lasted."""
         lasted_ns = until_ns - self._since_ns
         self._since_ns = until_ns
@@ -185,10 +257,10 @@ class Minute:
         self.crossed_ns += lasted_ns * self._is_crossed
 
     def row(self, book: Book, at: int) -> BookMinute:
-        """The row of the minute, which ends with the book as it is."""
+        """The row of the settled minute, which ends with the book as it is."""
         for average in self._averages:
             average.spend((at + 1) * MINUTE_NS)
-        self.spend((at + 1) * MINUTE_NS)
+        self._spend((at + 1) * MINUTE_NS)
         spread, spread_bps, bid_volume, ask_volume, imbalance = self._averages
         # A state that was lost as the minute began was not in it.
         last = self.last if self.valid_ns or self.updates else NOTHING
@@ -223,6 +295,7 @@ class Minute:
 
     def state(self) -> MinuteState:
         """A copy to store, plain values only."""
+        self.settle()
         return (
             tuple(self.last), tuple(average.state() for average in self._averages),
             self.is_known, self._is_valid, self._is_crossed, self._since_ns, self.updates,
@@ -310,8 +383,10 @@ class BookMinutes:
         """The time of the last update, as it counts."""
         return self._now_ns
 
-    def apply(self, update: BookUpdate, time_ns: int, *, verify: bool = True) -> bool:
-        """Takes an update in; whether the book changed.
+    def apply(
+        self, update: BookUpdate | WholeBook, time_ns: int, *, verify: bool = True
+    ) -> BookSummary | None:
+        """Takes an update in; the state that it made of the book, if it changed it.
 
         Args:
             update: In the order of the feed.
@@ -324,21 +399,25 @@ class BookMinutes:
             FeedError: The book is lost; see :meth:`Book.apply`. The minute has counted it.
         """
         minute = self._advance(time_ns)
-        was_valid = self.book.is_valid
+        book = self.book
+        was_valid = book.is_valid
         context_of_caller = getcontext()
-        setcontext(SUM)
+        if context_of_caller is not SUM:
+            setcontext(SUM)
         try:
-            is_change = self.book.apply(update, verify=verify)
+            if not book.apply(update, verify=verify):
+                return None
+            state = book.summary(self._now_ns)
+            minute.count(state)
         except FeedError:
             minute.gaps += was_valid  # a snapshot that does not help loses nothing more
-            minute.take(self.book, self._now_ns)
+            minute.lose(self._now_ns)
             raise
         else:
-            if is_change:
-                minute.count(self.book, self._now_ns)
-            return is_change
+            return state
         finally:
-            setcontext(context_of_caller)
+            if context_of_caller is not SUM:
+                setcontext(context_of_caller)
 
     def finish(self, final_before: int, active: Iterable[int]) -> list[BookMinute]:
         """The rows of the minutes that have become final.
@@ -366,8 +445,14 @@ class BookMinutes:
         """A copy to store, plain values only."""
         return (
             STATE_VERSION, self.book.state(), self._now_ns, self._final_before, self._at,
-            None if self._minute is None else self._minute.state(), _encode(self._closed),
+            self._state_of_minute(), _encode(self._closed),
         )  # fmt: skip
+
+    def _state_of_minute(self) -> MinuteState | None:
+        if self._minute is None:
+            return None
+        with decimal.localcontext(SUM):
+            return self._minute.state()
 
     def _advance(self, time_ns: int) -> Minute:
         """Moves time on; the minute that is now, after closing those that ended before it."""
@@ -387,6 +472,7 @@ class BookMinutes:
         if at <= self._at or self._minute is None:
             return
         with decimal.localcontext(SUM):
+            self._minute.settle()
             self._close(self._minute, self._at, self._at + 1)
             if at > self._at + 1:
                 self._close(self._opened(self._at + 1), self._at + 1, at)

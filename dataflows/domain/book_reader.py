@@ -7,13 +7,19 @@ offset, so that it does not depend on how the log was cut into batches.
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from decimal import localcontext
 from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
 
 from dataflows.domain.frames import Decode, FrameReader
 from dataflows.domain.minutes import MINUTE_NS, QUIET_MINUTES
+from dataflows.domain.whole_book import WholeBook, in_brief
 from schemas.envelope import is_envelope
 from schemas.exchanges import ExchangeDecoder
-from schemas.raw import RawMessage, logged_at_ns, received_at_ns
+from schemas.feeds import Feed
+from schemas.numbers import SUM
+from schemas.raw import RawMessage, first_logged_ns, logged_at_ns, received_at_ns
 from schemas.records import BookUpdate, DeadLetter
 from schemas.settings import Settings
 from schemas.times import NS_PER_MS, utc_text
@@ -23,11 +29,11 @@ STATE_VERSION: Final = 1
 BookClockState: TypeAlias = tuple[int, int, list[int], dict[str, int]]
 
 
-class StampedBookUpdate(NamedTuple):
+class StampedBookUpdate(msgspec.Struct, frozen=True, gc=False):
     """An update with the time that counts for it."""
 
     time_ns: int
-    update: BookUpdate
+    update: BookUpdate | WholeBook
     verify: bool
     """Whether its checksum can be compared; a collector's envelope has lost what it covers."""
 
@@ -67,7 +73,8 @@ class BookClock:
     ) -> None:
         self._exchange = exchange
         self._lateness_ns = lateness_ns
-        self.newest_ns, self._final_before, active, last_minutes = state or (0, 0, [], {})
+        self.newest_ns, final_before, active, last_minutes = state or (0, 0, [], {})
+        self._set_final_before(final_before)
         self._told_final_before = self._final_before
         self._active = set(active)
         self._last_minutes = dict(last_minutes)
@@ -78,17 +85,17 @@ class BookClock:
         """A copy to store, plain values only; to be taken when everything was collected."""
         return self.newest_ns, self._final_before, sorted(self._active), dict(self._last_minutes)
 
-    def take(self, time_ns: int, update: BookUpdate, *, verify: bool) -> None:
+    def take(self, time_ns: int, update: BookUpdate | WholeBook, *, verify: bool) -> None:
         """Takes an update in; one that is too late for its minute counts in the first open one.
 
         The state that it made exists from then on, whatever its stamp says.
         """
         if time_ns > self.newest_ns:
             self.newest_ns = time_ns
-            if self._advance(time_ns) and self._any_retires():
+            if time_ns >= self._closes_ns and self._advance(time_ns) and self._any_retires():
                 # A book is given up here in the log, not where this batch happens to end.
                 self._close_batch()
-        time_ns = max(time_ns, self._final_before * MINUTE_NS)
+        time_ns = max(time_ns, self._open_since_ns)
         self._active.add(time_ns // MINUTE_NS)
         self._updates[update.symbol].append(StampedBookUpdate(time_ns, update, verify))
 
@@ -136,8 +143,14 @@ class BookClock:
         final_before = (newest_ns - self._lateness_ns) // MINUTE_NS
         if final_before <= self._final_before:
             return False
-        self._final_before = final_before
+        self._set_final_before(final_before)
         return True
+
+    def _set_final_before(self, minute: int) -> None:
+        self._final_before = minute
+        self._open_since_ns = minute * MINUTE_NS
+        self._closes_ns = self._open_since_ns + MINUTE_NS + self._lateness_ns
+        """When the first minute that is open becomes final."""
 
     def _newly_final(self) -> tuple[int, ...] | None:
         """Which of the minutes that became final were active; `None` where none became final."""
@@ -178,7 +191,7 @@ class BookReader:
         self._lateness_ns = times.lateness_ms * NS_PER_MS
         self._future_ns = times.future_limit_ms * NS_PER_MS
         self._idle_close_ns = times.idle_close_ms * NS_PER_MS
-        self._frames: FrameReader[BookUpdate] = FrameReader(
+        self._frames: FrameReader[BookUpdate | WholeBook] = FrameReader(
             settings, region, topic, partition, _decode_books
         )
         self._clocks = {
@@ -203,18 +216,20 @@ class BookReader:
             messages: In the order of the log.
             now_ns: The wall clock, for records that Kafka has not stamped.
         """
-        batch = self._frames.read(messages)
+        with localcontext(SUM):
+            batch = self._frames.read(messages)
+        latest_ns = first_logged_ns(messages, now_ns) + self._future_ns
         for exchange, frames in batch.frames.items():
             clock = self._clock(exchange)
             for message, updates in frames:
                 for update in updates:
                     time_ns = update.time_ns or received_at_ns(message) or now_ns
-                    logged_ns = logged_at_ns(message, now_ns)
-                    if time_ns > logged_ns + self._future_ns:
-                        batch.refuse(message, self._future(update.symbol, time_ns, logged_ns))
-                        continue
-                    verify = update.checksum is not None and not is_envelope(message.value() or b"")
-                    clock.take(time_ns, update, verify=verify)
+                    if time_ns > latest_ns:
+                        logged_ns = logged_at_ns(message, now_ns)
+                        if time_ns > logged_ns + self._future_ns:
+                            batch.refuse(message, self._future(update.symbol, time_ns, logged_ns))
+                            continue
+                    clock.take(time_ns, update, verify=_is_verifiable(update, message))
         return [*self._collect(), *self._frames.dead_letters(batch)]
 
     def idle(self, silent_ns: int) -> list[Item]:
@@ -253,5 +268,19 @@ class BookReader:
         )
 
 
-def _decode_books(decoder: ExchangeDecoder) -> Decode[BookUpdate]:
-    return decoder.decode_books
+def _is_verifiable(update: BookUpdate | WholeBook, message: RawMessage) -> bool:
+    if isinstance(update, WholeBook) or update.checksum is None:
+        return False
+    return not is_envelope(message.value() or b"")
+
+
+def _decode_books(decoder: ExchangeDecoder) -> Decode[BookUpdate | WholeBook]:
+    decode_books = decoder.decode_books
+
+    def decode(frame: bytes, feed: Feed) -> list[BookUpdate | WholeBook]:
+        updates = decode_books(frame, feed)
+        if not (updates and updates[0].is_snapshot):
+            return updates  # type: ignore[return-value]  # nobody will put a whole one into it
+        return [in_brief(update, frame, feed, at) for at, update in enumerate(updates)]
+
+    return decode

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal, DecimalException
 from functools import lru_cache
+from itertools import chain
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -139,9 +140,7 @@ def changed_levels(levels: Iterable[Level], path: str) -> list[Level]:
 
 def _are_levels(levels: list[Level]) -> bool:
     """Whether all are levels for sure: much faster than one by one, and so it is for most books."""
-    return not levels or (
-        are_amounts([price for price, _ in levels]) and are_amounts([size for _, size in levels])
-    )
+    return not levels or are_amounts(list(chain.from_iterable(levels)))
 
 
 def _is_level(price: Decimal, size: Decimal) -> bool:

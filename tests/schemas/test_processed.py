@@ -1,5 +1,7 @@
 """Processed records read back are what they were made of."""
 
+import json
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import DecodeError
-from schemas.processed import decode_taker_volume, decode_ticker, encode_taker_volume, encode_ticker
-from schemas.records import TakerVolume, Ticker
+from schemas.numbers import SUM
+from schemas.processed import (
+    decode_taker_volume,
+    decode_ticker,
+    encode_orderbooks,
+    encode_taker_volume,
+    encode_ticker,
+)
+from schemas.records import BookSummary, TakerVolume, Ticker
 from schemas.settings import parse_settings
 
 SETTINGS = parse_settings(
@@ -20,6 +29,10 @@ PERHAPS = st.none() | NUMBERS
 COUNTS = st.integers(0, 10**9)
 TEXTS = st.sampled_from(["BTC-USDT", "ETH-KRW", "BTC-USD-PERP"])
 EXCHANGES = st.sampled_from(sorted(SETTINGS.exchanges))
+
+
+def utc(time_ns: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_ns // 1_000)
 
 
 @given(
@@ -65,3 +78,46 @@ def test_what_is_no_record_is_refused(old: bytes, new: bytes, said: str) -> None
 
     with pytest.raises(DecodeError, match=said):
         decode_taker_volume(line.replace(old, new, 1), SETTINGS)
+
+
+@st.composite
+def summaries(draw: st.DrawFn) -> BookSummary:
+    bid, ask = draw(PERHAPS), draw(PERHAPS)
+    spread = None if bid is None or ask is None else SUM.subtract(ask, bid)
+    return BookSummary(
+        "okx", "BTC-USDT", draw(st.integers(15 * 10**14, 19 * 10**14)) * 1_000, bid, ask, spread,
+        draw(NUMBERS), draw(NUMBERS), draw(COUNTS), draw(COUNTS), bool(spread and spread < 0),
+        draw(st.none() | COUNTS),
+    )  # fmt: skip
+
+
+@given(st.lists(summaries(), min_size=1), st.data())
+def test_states_of_a_book_are_exact_numbers_however_many_are_written_together(
+    drawn: list[BookSummary], data: st.DataObject
+) -> None:
+    # Most states share numbers, as the same objects, with the one before.
+    states = data.draw(st.lists(st.sampled_from(drawn), min_size=1))
+    records = encode_orderbooks(states, SETTINGS)
+    assert records == [encode_orderbooks([state], SETTINGS)[0] for state in states]
+    for state, record in zip(states, records, strict=True):
+        found = json.loads(record, parse_float=Decimal, parse_int=Decimal)
+        for name in ("highest_bid", "lowest_ask", "spread", "total_bid_volume", "bid_levels"):
+            assert found[name] == getattr(state, name)
+        assert (found["is_crossed"], found["sequence"]) == (state.is_crossed, state.sequence)
+        assert datetime.fromisoformat(found["timestamp"]) == utc(state.time_ns)
+
+
+def test_a_state_of_a_book_reads_the_same_whatever_was_in_its_sums() -> None:
+    bid, ask, spread, bids, asks = map(Decimal, ("66609.220", "5E+7", "0", "0.00160", "10.0000"))
+    state = BookSummary(
+        "okx", "BTC-USDT", 1_729_678_813_050_791_000, bid, ask, spread, bids, asks, 1, 2,
+        is_crossed=False, sequence=None,
+    )  # fmt: skip
+    (record,) = encode_orderbooks([state], SETTINGS)
+    assert json.loads(record, parse_float=str, parse_int=str) == {
+        "region": "Asia", "market": "OKX", "coin_symbol": "BTC", "highest_bid": "66609.22",
+        "lowest_ask": "50000000", "spread": "0", "total_bid_volume": "0.0016",
+        "total_ask_volume": "10", "timestamp": "2024-10-23 10:20:13.050791+00:00",
+        "symbol": "BTC-USDT", "bid_levels": "1", "ask_levels": "2", "is_crossed": False,
+        "sequence": None,
+    }  # fmt: skip
