@@ -110,13 +110,16 @@ class CheckedProducer:
             deadline = None
             while True:
                 try:
-                    produce(
-                        record.topic,
-                        record.value,
-                        record.key,
-                        record.partition,
-                        headers=record.headers,
-                    )
+                    if record.headers is None:  # then a call without keywords, at half the price
+                        produce(record.topic, record.value, record.key, record.partition)
+                    else:
+                        produce(
+                            record.topic,
+                            record.value,
+                            record.key,
+                            record.partition,
+                            headers=record.headers,
+                        )
                     break
                 except BufferError:
                     deadline = self._wait_for_room(record, deadline)
@@ -230,7 +233,7 @@ class _Lane(StatefulSinkPartition[list[OutRecord], None]):
     def write_batch(self, values: list[list[OutRecord]]) -> None:
         for records in values:
             self._producer.send(records)
-            self._sent.update(record.topic for record in records)
+            self._sent.update([record.topic for record in records])
         self._producer.poll()
 
     def snapshot(self) -> None:

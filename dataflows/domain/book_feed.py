@@ -1,5 +1,6 @@
 """One order book as it is published: what to say of each update, and when to ask for a snapshot."""
 
+from decimal import getcontext, setcontext
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -8,6 +9,7 @@ from dataflows.domain.book import Book
 from dataflows.domain.book_minutes import BookMinutes, BookMinutesState
 from dataflows.domain.book_reader import BookBatch, StampedBookUpdate
 from schemas.errors import FeedError
+from schemas.numbers import SUM
 from schemas.records import BookMinute, BookSummary, SnapshotRequest
 from schemas.times import NS_PER_SECOND, utc_text
 
@@ -63,8 +65,11 @@ class BookFeed:
     def fold(self, batch: BookBatch) -> BookOutput:
         """Takes a batch in."""
         output = BookOutput([], [], [], [])
+        context_of_caller = getcontext()
+        setcontext(SUM)  # once, instead of for each update
         for stamped in batch.updates:
             self._apply(stamped, output)
+        setcontext(context_of_caller)
         output.minutes.extend(self._minutes.finish(batch.final_before, batch.active))
         if batch.retired:
             output.summaries.extend(self.release())

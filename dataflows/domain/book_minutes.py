@@ -10,7 +10,7 @@ decided by the exchange's watermark, as for trades (:mod:`dataflows.domain.trade
 import decimal
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, getcontext, setcontext
-from operator import mul, sub
+from operator import add, mul, sub
 from types import NoneType
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
@@ -157,9 +157,12 @@ def _spreads(states: Sequence[BookSummary]) -> tuple[list[int], list[Value], lis
     return times_ns, spreads, spreads_bps
 
 
-def _imbalance(bids: Decimal, asks: Decimal) -> Value:
-    volume = bids + asks
-    return _RATIO.divide(bids - asks, volume) if volume else None
+def _imbalances(bids: Sequence[Decimal], asks: Sequence[Decimal]) -> list[Value]:
+    volumes = list(map(add, bids, asks))
+    if all(volumes):
+        return list(map(_RATIO.divide, map(sub, bids, asks), volumes))
+    pairs = zip(map(sub, bids, asks), volumes, strict=True)
+    return [_RATIO.divide(*pair) if pair[1] else None for pair in pairs]
 
 
 class Minute:
@@ -212,7 +215,7 @@ class Minute:
         times_ns = [state.time_ns for state in states]
         bids = [state.total_bid_volume for state in states]
         asks = [state.total_ask_volume for state in states]
-        imbalances = list(map(_imbalance, bids, asks))
+        imbalances = _imbalances(bids, asks)
         spread_times_ns, spreads, spreads_bps = _spreads(states)
         columns: tuple[tuple[Sequence[Value], list[int]], ...] = (
             (spreads, spread_times_ns),
@@ -371,6 +374,8 @@ class BookMinutes:
         self._now_ns = 0
         self._final_before = 0
         self._at = 0
+        self._ends_ns = 0
+        """The end of the minute that is now, once an update was of it."""
         self._minute: Minute | None = None
         self._closed: list[Closed] = []
         if state is not None:
@@ -456,6 +461,9 @@ class BookMinutes:
 
     def _advance(self, time_ns: int) -> Minute:
         """Moves time on; the minute that is now, after closing those that ended before it."""
+        if self._minute is not None and self._now_ns <= time_ns < self._ends_ns:
+            self._now_ns = time_ns
+            return self._minute
         earliest_ns = max(self._now_ns, self._final_before * MINUTE_NS)
         self.clamped += time_ns < earliest_ns
         self._now_ns = max(time_ns, earliest_ns)
@@ -465,12 +473,14 @@ class BookMinutes:
             self._minute = Minute(self._now_ns, NOTHING, is_valid=False)
         elif at > self._at:
             self._roll(at)
+        self._ends_ns = (self._at + 1) * MINUTE_NS
         return self._minute
 
     def _roll(self, at: int) -> None:
         """Closes the minute and the quiet ones after it, and opens this one."""
         if at <= self._at or self._minute is None:
             return
+        self._ends_ns = 0
         with decimal.localcontext(SUM):
             self._minute.settle()
             self._close(self._minute, self._at, self._at + 1)

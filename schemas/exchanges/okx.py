@@ -30,7 +30,7 @@ from schemas.exchanges._common import (
 )
 from schemas.feeds import Feed
 from schemas.numbers import exact_product
-from schemas.records import BookUpdate, Kind, Level, TickerUpdate, Trade
+from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
 from schemas.symbols import CACHED, dated, perpetual, spot
 from schemas.times import ns_of_ms
 
@@ -311,12 +311,14 @@ def _book_update(book: _Book, frame: _BookFrame) -> BookUpdate:
     is_snapshot = is_full or frame.action == "snapshot"
     is_linked = not is_full and book.seq_id is not None and book.prev_seq_id is not None
     side = full_levels if is_snapshot else changed_levels
+    bids = [(level.price, level.size) for level in book.bids]
+    asks = [(level.price, level.size) for level in book.asks]
     return BookUpdate(
         symbol=_market(frame.arg.inst_id).symbol,
         time_ns=ns_of_ms(book.ts),
         is_snapshot=is_snapshot,
-        bids=side(_pairs(book.bids), "bids"),
-        asks=side(_pairs(book.asks), "asks"),
+        bids=side(bids, "bids") if bids else bids,
+        asks=side(asks, "asks") if asks else asks,
         # Recordings of 2022 have no ids: there only the checksum proves that nothing is missing.
         sequence_rule="linked" if is_linked else "none",
         last_id=book.seq_id,
@@ -326,7 +328,3 @@ def _book_update(book: _Book, frame: _BookFrame) -> BookUpdate:
         checksum=book.checksum or None,
         checksum_rule="okx" if book.checksum else None,
     )
-
-
-def _pairs(levels: list[_Level]) -> list[Level]:
-    return [(level.price, level.size) for level in levels]
