@@ -154,7 +154,11 @@ class TickersLogic(StatefulBatchLogic[TickerBatch, list[Ticker], KeyedTickerStat
         if ticker is None:
             self._key = values[0].key
             ticker = self._ticker = SymbolTicker(*split_key(self._key), self._state)
-        found = [ticker.apply(*stamped) for batch in values for stamped in batch.updates]
+        found = [
+            ticker.apply(stamped.time_ns, stamped.update)
+            for batch in values
+            for stamped in batch.updates
+        ]
         tickers = [made for made in found if made is not None]
         if len(tickers) < len(found):
             _count_dropped(ticker)

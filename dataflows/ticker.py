@@ -26,7 +26,7 @@ from dataflows import runtime
 from dataflows.domain.ticker_reader import Item, TickerReader
 from dataflows.domain.tickers import TickerBatch
 from dataflows.operators import only, tickers
-from schemas.processed import encode_ticker
+from schemas.processed import encode_tickers
 from schemas.records import DeadLetter, Ticker
 from schemas.settings import Settings
 
@@ -91,9 +91,8 @@ def _encoder(settings: Settings) -> Callable[[list[Ticker]], list[OutRecord]]:
         topic = settings.region_of(exchange).processed.ticker
         partition = settings.exchanges[exchange].partitions[0]
         key = f"{exchange}:{tickers[0].symbol}".encode()
-        return [
-            OutRecord(topic, partition, key, encode_ticker(ticker, settings)) for ticker in tickers
-        ]
+        values = encode_tickers(tickers, settings)
+        return [OutRecord(topic, partition, key, value) for value in values]
 
     return encode
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from dataflows.domain.frames import Batch, Decode, FrameReader
 from dataflows.domain.tickers import StampedUpdate, TickerBatch
 from schemas.exchanges import ExchangeDecoder
-from schemas.raw import RawMessage, logged_at_ns, received_at_ns
+from schemas.raw import RawMessage, first_logged_ns, logged_at_ns, received_at_ns
 from schemas.records import DeadLetter, TickerUpdate
 from schemas.settings import Settings
 from schemas.times import NS_PER_MS, utc_text
@@ -51,20 +51,25 @@ class TickerReader:
             now_ns: The wall clock, for records that Kafka has not stamped.
         """
         batch = self._frames.read(messages)
-        updates: defaultdict[str, list[StampedUpdate]] = defaultdict(list)
+        latest_ns = first_logged_ns(messages, now_ns) + self._future_ns
+        items: list[Item] = []
         for exchange, frames in batch.frames.items():
+            updates: defaultdict[str, list[StampedUpdate]] = defaultdict(list)
             for message, found in frames:
                 for update in found:
                     time_ns = update.time_ns or received_at_ns(message) or now_ns
-                    logged_ns = logged_at_ns(message, now_ns)
-                    if time_ns > logged_ns + self._future_ns:
-                        self._refuse(batch, message, update.symbol, time_ns, logged_ns)
-                        continue
+                    if time_ns > latest_ns:
+                        logged_ns = logged_at_ns(message, now_ns)
+                        if time_ns > logged_ns + self._future_ns:
+                            self._refuse(batch, message, update.symbol, time_ns, logged_ns)
+                            continue
                     self._newest_ns = max(self._newest_ns, time_ns)
-                    updates[f"{exchange}:{update.symbol}"].append(StampedUpdate(time_ns, update))
-        self.counts["tickers"] += sum(map(len, updates.values()))
-        batches: list[Item] = [(key, TickerBatch(key, found)) for key, found in updates.items()]
-        return [*batches, *self._frames.dead_letters(batch)]
+                    updates[update.symbol].append(StampedUpdate(time_ns, update))
+            self.counts["tickers"] += sum(map(len, updates.values()))
+            for symbol, stamped in updates.items():
+                key = f"{exchange}:{symbol}"
+                items.append((key, TickerBatch(key, stamped)))
+        return [*items, *self._frames.dead_letters(batch)]
 
     def idle(self, silent_ns: int) -> list[Item]:
         """A silence makes no ticker."""

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 from operator import attrgetter
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -28,7 +28,7 @@ Figures: TypeAlias = tuple[Decimal | None, ...]
 TickerState: TypeAlias = tuple[int, int, Figures | None]
 
 
-class StampedUpdate(NamedTuple):
+class StampedUpdate(msgspec.Struct, frozen=True, gc=False):
     """An update with the time that counts for it."""
 
     time_ns: int
@@ -83,26 +83,32 @@ class SymbolTicker:
             self.duplicates += 1
             return None
         self._time_ns, self._figures = time_ns, figures
-        return _complete(Ticker(self.exchange, self.symbol, time_ns, *figures))
+        return Ticker(self.exchange, self.symbol, time_ns, *_completed(*figures))
 
     def state(self) -> TickerState:
         """A copy to store, plain values only."""
         return STATE_VERSION, self._time_ns, self._figures
 
 
-def _complete(ticker: Ticker) -> Ticker:
-    """The ticker with the change and its rate, where they follow from the prices."""
-    previous, change, rate = (
-        ticker.prev_closing_price,
-        ticker.signed_change_price,
-        ticker.signed_change_rate,
-    )
-    changes: dict[str, Any] = {}
-    if change is None and previous is not None and ticker.trade_price is not None:
-        change = changes["signed_change_price"] = SUM.subtract(ticker.trade_price, previous)
-    if not previous:
-        # A rate of nothing is no rate, whatever the exchange says that it is.
-        changes["signed_change_rate"] = None
+def _completed(
+    opening_price: Decimal | None,
+    trade_price: Decimal | None,
+    max_price: Decimal | None,
+    min_price: Decimal | None,
+    prev_closing_price: Decimal | None,
+    acc_trade_volume_24h: Decimal | None,
+    signed_change_price: Decimal | None,
+    signed_change_rate: Decimal | None,
+) -> Figures:
+    """The figures with the change and its rate, where they follow from the prices."""
+    change, rate = signed_change_price, signed_change_rate
+    if change is None and prev_closing_price is not None and trade_price is not None:
+        change = SUM.subtract(trade_price, prev_closing_price)
+    if not prev_closing_price:
+        rate = None  # a rate of nothing is no rate, whatever the exchange says that it is
     elif rate is None and change is not None:
-        changes["signed_change_rate"] = quotient(change, previous)
-    return msgspec.structs.replace(ticker, **changes) if changes else ticker
+        rate = quotient(change, prev_closing_price)
+    return (
+        opening_price, trade_price, max_price, min_price, prev_closing_price,
+        acc_trade_volume_24h, change, rate,
+    )  # fmt: skip

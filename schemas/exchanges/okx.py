@@ -29,7 +29,7 @@ from schemas.exchanges._common import (
     full_levels,
 )
 from schemas.feeds import Feed
-from schemas.numbers import exact_product
+from schemas.numbers import are_amounts, exact_product
 from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
 from schemas.symbols import CACHED, dated, perpetual, spot
 from schemas.times import ns_of_ms
@@ -98,8 +98,22 @@ class _TickerArg(msgspec.Struct, gc=False):
     channel: Literal["tickers"]
 
 
-class _TickerFrame(_TickerRows, gc=False):
+class _WholeTicker(msgspec.Struct, gc=False, rename="camel"):
+    """A ticker of which nothing is missing, as nearly all are."""
+
+    inst_id: str
+    last: Decimal
+    ts: int
+    open24h: Decimal = field(name="open24h")
+    high24h: Decimal = field(name="high24h")
+    low24h: Decimal = field(name="low24h")
+    vol24h: Decimal = field(name="vol24h")
+    vol_ccy24h: Decimal = field(name="volCcy24h")
+
+
+class _TickerFrame(msgspec.Struct, gc=False):
     arg: _TickerArg
+    data: list[_WholeTicker]
 
 
 class _Level(msgspec.Struct, gc=False, array_like=True):
@@ -149,7 +163,7 @@ _KINDS: Final[dict[str, Kind]] = {
 _trade_frame: Final = msgspec.json.Decoder(_TradeFrame, strict=False)
 _trade_rows: Final = msgspec.json.Decoder(_TradeRows, strict=False)
 _book_frame: Final = msgspec.json.Decoder(_BookFrame, strict=False)
-_ticker_frame: Final = msgspec.json.Decoder(_TickerFrame)
+_ticker_frame: Final = msgspec.json.Decoder(_TickerFrame, strict=False)
 _ticker_rows: Final = msgspec.json.Decoder(_TickerRows)
 _ticker: Final = msgspec.json.Decoder(_Ticker)
 _probe: Final = msgspec.json.Decoder(_Probe)
@@ -189,7 +203,7 @@ def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
         DecodeError: A field is missing or wrong.
     """
     try:
-        return [_ticker_update(row, feed) for row in _ticker_frame.decode(frame).data]
+        return [_whole_ticker_update(row) for row in _ticker_frame.decode(frame).data]
     except FAILURES:
         pass  # as for trades
     with decoding(_NAME):
@@ -276,6 +290,25 @@ def _market(inst_id: str) -> Market:
                 "BASE-QUOTE-YYMMDD"
             )
     return Market(symbol, "inverse" if quote == "USD" else "linear")
+
+
+def _whole_ticker_update(row: _WholeTicker) -> TickerUpdate:
+    market = _market(row.inst_id)
+    # vol24h counts contracts where there are any.
+    volume = row.vol24h if market.product == "spot" else row.vol_ccy24h
+    if not are_amounts((row.last, row.open24h, row.high24h, row.low24h, volume)):
+        raise DecodeError("expected figures of a market")
+    return TickerUpdate(
+        symbol=market.symbol,
+        time_ns=ns_of_ms(row.ts),
+        is_delta=False,
+        opening_price=row.open24h,
+        trade_price=row.last,
+        max_price=row.high24h,
+        min_price=row.low24h,
+        prev_closing_price=row.open24h,  # see _ticker_update
+        acc_trade_volume_24h=volume,
+    )
 
 
 def _ticker_update(row: _Ticker, feed: Feed) -> TickerUpdate:

@@ -321,7 +321,7 @@ def test_the_same_ticker_again_is_one_ticker(
         for item_key, item in read(exchange, kind, key, [frame, frame]):
             assert isinstance(item, TickerBatch)
             ticker = tickers.setdefault(item_key, SymbolTicker(exchange, item_key))
-            made += [ticker.apply(*stamped) for stamped in item.updates]
+            made += [ticker.apply(stamped.time_ns, stamped.update) for stamped in item.updates]
         assert made[len(made) // 2 :] == [None] * (len(made) // 2)
 
 

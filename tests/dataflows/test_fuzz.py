@@ -17,7 +17,7 @@ from dataflows.domain.book_reader import BookBatch
 from dataflows.domain.tickers import SymbolTicker, TickerBatch
 from dataflows.operators import split_key
 from schemas.exchanges import EXCHANGES
-from schemas.processed import encode_orderbooks, encode_ticker
+from schemas.processed import encode_orderbooks, encode_tickers
 from schemas.records import DeadLetter
 from schemas.settings import RawKind
 from tests.dataflows.harness import Pipeline
@@ -126,8 +126,9 @@ def records_of(items: Sequence[Any], pipeline: Pipeline) -> dict[str, list[bytes
                 del feeds[item.key]
         elif isinstance(item, TickerBatch):
             ticker = SymbolTicker(*split_key(item.key))
-            made = [ticker.apply(*stamped) for stamped in item.updates]
-            found = [encode_ticker(each, pipeline.settings) for each in made if each is not None]
+            made = [ticker.apply(each.time_ns, each.update) for each in item.updates]
+            tickers = [each for each in made if each is not None]
+            found = encode_tickers(tickers, pipeline.settings) if tickers else []
         if found:
             records.setdefault(item.key, []).extend(found)
     return records

@@ -16,7 +16,7 @@ from schemas.processed import (
     decode_ticker,
     encode_orderbooks,
     encode_taker_volume,
-    encode_ticker,
+    encode_tickers,
 )
 from schemas.records import BookSummary, TakerVolume, Ticker
 from schemas.settings import parse_settings
@@ -54,7 +54,7 @@ def test_a_minute_comes_back(row: TakerVolume) -> None:
     )
 )  # fmt: skip
 def test_a_ticker_comes_back(ticker: Ticker) -> None:
-    assert decode_ticker(encode_ticker(ticker, SETTINGS), SETTINGS) == ticker
+    assert decode_ticker(encode_tickers([ticker], SETTINGS)[0], SETTINGS) == ticker
 
 
 @pytest.mark.parametrize(
