@@ -15,6 +15,7 @@ from schemas.errors import DecodeError
 # the smallest unit any of the exchanges quotes (1e-18), 1e24 a million times the largest.
 SMALLEST: Final = Decimal("1e-24")
 LARGEST: Final = Decimal("1e24")
+_ZERO: Final = Decimal(0)
 
 # 64 digits hold every product of two real numbers of a market; a frame with longer ones is
 # refused by `exact_product` before it can grow a sum without bound.
@@ -74,19 +75,25 @@ def _are_within_bounds(numbers: Sequence[Decimal]) -> bool:
 
 
 def are_amounts(numbers: Sequence[Decimal]) -> bool:
-    """Whether :func:`exact_product` takes for sure any of these with any of others like them.
+    """Whether these have a :func:`sum_of_amounts`."""
+    return sum_of_amounts(numbers) is not None
 
-    Their sum bounds each of them from above, and it traps where one has too many digits: two
-    passes instead of four. `False` is no verdict: the sum alone may be too long.
+
+def sum_of_amounts(numbers: Sequence[Decimal]) -> Decimal | None:
+    """The sum, if :func:`exact_product` takes for sure any of these with any of others like them.
+
+    The sum bounds each of them from above, and it traps where one has too many digits: two
+    passes instead of four. `None` is no verdict: the sum alone may be too long.
     """
     context = decimal.getcontext()
     decimal.setcontext(FACTOR)
     try:
-        return min(numbers) >= SMALLEST and sum(numbers) <= LARGEST
+        total = sum(numbers, _ZERO) if min(numbers) >= SMALLEST else None
     except decimal.DecimalException:
-        return False
+        return None
     finally:
         decimal.setcontext(context)
+    return None if total is None or total > LARGEST else total
 
 
 def quotient(dividend: Decimal, divisor: Decimal) -> Decimal:

@@ -117,6 +117,17 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False):
     checksum_rule: ChecksumRule | None = None
 
 
+class BookColumns(msgspec.Struct, frozen=True, gc=False):
+    """One whole book as it was sent, before anything of it was checked."""
+
+    symbol: str
+    time_ns: int | None
+    bid_prices: list[Decimal]
+    bid_sizes: list[Decimal]
+    ask_prices: list[Decimal]
+    ask_sizes: list[Decimal]
+
+
 class DeadLetter(msgspec.Struct, frozen=True):
     """A record that could not be processed, with all that is needed to replay it."""
 

@@ -14,7 +14,7 @@ import msgspec
 
 from dataflows.domain.frames import Decode, FrameReader
 from dataflows.domain.minutes import MINUTE_NS, QUIET_MINUTES
-from dataflows.domain.whole_book import WholeBook, in_brief
+from dataflows.domain.whole_book import WholeBook, in_brief, of_columns
 from schemas.envelope import is_envelope
 from schemas.exchanges import ExchangeDecoder
 from schemas.feeds import Feed
@@ -274,10 +274,19 @@ def _is_verifiable(update: BookUpdate | WholeBook, message: RawMessage) -> bool:
     return not is_envelope(message.value() or b"")
 
 
+def _no_columns(frame: bytes) -> None:
+    del frame
+
+
 def _decode_books(decoder: ExchangeDecoder) -> Decode[BookUpdate | WholeBook]:
     decode_books = decoder.decode_books
+    decode_columns = getattr(decoder, "decode_book_columns", _no_columns)
 
     def decode(frame: bytes, feed: Feed) -> list[BookUpdate | WholeBook]:
+        columns = decode_columns(frame)
+        book = None if columns is None else of_columns(columns, frame, feed)
+        if book is not None:
+            return [book]
         updates = decode_books(frame, feed)
         if not (updates and updates[0].is_snapshot):
             return updates  # type: ignore[return-value]  # nobody will put a whole one into it

@@ -8,12 +8,16 @@ asks for them: the end of a minute, a snapshot of the dataflow, a change of the 
 
 from decimal import Decimal
 from operator import gt, lt
+from typing import Final
 
 import msgspec
 
 from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
-from schemas.records import BookUpdate, Level
+from schemas.numbers import are_amounts, sum_of_amounts
+from schemas.records import BookColumns, BookUpdate
+
+ZERO: Final = Decimal(0)
 
 
 class Figures(msgspec.Struct, frozen=True, gc=False):
@@ -48,6 +52,29 @@ class WholeBook(msgspec.Struct, frozen=True, gc=False):
         return decoder_of(self.feed.exchange).decode_books(self.frame, self.feed)[self.index]
 
 
+def of_columns(book: BookColumns, frame: bytes, feed: Feed) -> WholeBook | None:
+    """The only book of a frame summed up; `None` where it takes more to check it."""
+    bid_volume, ask_volume = sum_of_amounts(book.bid_sizes), sum_of_amounts(book.ask_sizes)
+    if bid_volume is None or ask_volume is None:
+        return None
+    if not (are_amounts(book.bid_prices) and are_amounts(book.ask_prices)):
+        return None
+    figures = _figures(book.bid_prices, book.ask_prices, bid_volume, ask_volume)
+    if figures is None:
+        return None
+    return WholeBook(
+        book.symbol,
+        book.time_ns,
+        last_id=None,
+        depth=None,
+        is_ordered=False,
+        figures=figures,
+        frame=frame,
+        feed=feed,
+        index=0,
+    )
+
+
 def in_brief(update: BookUpdate, frame: bytes, feed: Feed, index: int) -> BookUpdate | WholeBook:
     """The update summed up, or itself where its book will need the levels. Needs :data:`SUM`."""
     rule = update.sequence_rule
@@ -58,28 +85,39 @@ def in_brief(update: BookUpdate, frame: bytes, feed: Feed, index: int) -> BookUp
         return update
     if update.depth is not None and update.depth < max(len(bids), len(asks)):
         return update
-    highest_bid, bid_volume = _best_and_volume(bids, is_bid=True)
-    lowest_ask, ask_volume = _best_and_volume(asks, is_bid=False)
-    if highest_bid is None or lowest_ask is None:
+    figures = _figures(
+        [price for price, _ in bids],
+        [price for price, _ in asks],
+        sum([size for _, size in bids], ZERO),
+        sum([size for _, size in asks], ZERO),
+    )
+    if figures is None:
         return update
     return WholeBook(
         update.symbol,
         update.time_ns,
-        update.last_id,
-        update.depth,
-        rule == "growing",
-        Figures(highest_bid, lowest_ask, bid_volume, ask_volume, len(bids), len(asks)),
-        frame,
-        feed,
-        index,
+        last_id=update.last_id,
+        depth=update.depth,
+        is_ordered=rule == "growing",
+        figures=figures,
+        frame=frame,
+        feed=feed,
+        index=index,
     )
 
 
-def _best_and_volume(levels: list[Level], *, is_bid: bool) -> tuple[Decimal | None, Decimal]:
-    """The best price, `None` where the levels are not in a strict order, and the sum of sizes."""
-    prices = [price for price, _ in levels]
+def _figures(
+    bids: list[Decimal], asks: list[Decimal], bid_volume: Decimal, ask_volume: Decimal
+) -> Figures | None:
+    """The figures of a book with these prices; `None` where a side is not in a strict order."""
+    bid, ask = _best(bids, is_bid=True), _best(asks, is_bid=False)
+    if bid is None or ask is None:
+        return None
+    return Figures(bid, ask, bid_volume, ask_volume, len(bids), len(asks))
+
+
+def _best(prices: list[Decimal], *, is_bid: bool) -> Decimal | None:
     is_ascending = prices[0] < prices[-1]
     if not all(map(lt if is_ascending else gt, prices, prices[1:])):
-        return None, Decimal(0)
-    best = prices[-1] if is_ascending == is_bid else prices[0]
-    return best, sum([size for _, size in levels], Decimal(0))
+        return None
+    return prices[-1] if is_ascending == is_bid else prices[0]

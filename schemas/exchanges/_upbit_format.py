@@ -25,7 +25,7 @@ from schemas.exchanges._common import (
 )
 from schemas.feeds import Feed
 from schemas.numbers import exact_product
-from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
+from schemas.records import BookColumns, BookUpdate, Kind, TickerUpdate, Trade
 from schemas.symbols import CACHED, spot
 from schemas.times import ns_of_ms, ns_of_ms_or_us
 
@@ -210,6 +210,30 @@ def books(frame: bytes, exchange: str) -> list[BookUpdate]:
             for message in messages(frame)
             if _kind(head := _head.decode(message)) == "orderbook"
         ]
+
+
+def book_columns(frame: bytes) -> BookColumns | None:
+    """The order book of the frame as it was sent; `None` where the frame is anything else."""
+    try:
+        if frame.startswith(_BOOK):
+            row: _Book | _SimpleBook = _book.decode(frame)
+        elif frame.startswith(_SIMPLE_BOOK):
+            row = _simple_book.decode(frame)
+        else:
+            return None
+        units = row.orderbook_units
+        if not units:
+            return None
+        return BookColumns(
+            _symbol(row.code or ""),
+            None if row.timestamp is None else ns_of_ms_or_us(row.timestamp),
+            [unit.bid_price for unit in units],
+            [unit.bid_size for unit in units],
+            [unit.ask_price for unit in units],
+            [unit.ask_size for unit in units],
+        )
+    except FAILURES:
+        return None
 
 
 def _kind(head: _Head) -> Kind:

@@ -23,7 +23,7 @@ from schemas.exchanges._common import (
 )
 from schemas.feeds import Feed
 from schemas.numbers import exact_product
-from schemas.records import BookUpdate, Kind, Level, TickerUpdate, Trade
+from schemas.records import BookColumns, BookUpdate, Kind, Level, TickerUpdate, Trade
 from schemas.times import ns_of_kst, ns_of_us
 
 EXCHANGE: Final = "bithumb"
@@ -147,6 +147,11 @@ def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:  # noqa: ARG001 
         if head.type == "orderbookdepth":
             return _changes_of(_legacy_changes.decode(frame).content)
     return []
+
+
+def decode_book_columns(frame: bytes) -> BookColumns | None:
+    """The one order book of the frame, unchecked; `None` for any other frame."""
+    return _upbit_format.book_columns(frame)
 
 
 def _legacy(frame: bytes) -> _LegacyHead | None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from schemas.exchanges import _upbit_format
 from schemas.feeds import Feed
-from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
+from schemas.records import BookColumns, BookUpdate, Kind, TickerUpdate, Trade
 
 EXCHANGE: Final = "upbit"
 
@@ -31,3 +31,8 @@ def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
 def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:  # noqa: ARG001  # the interface's
     """The order books of the frame, each whole: a unit pairs an ask with a bid by rank only."""
     return _upbit_format.books(frame, EXCHANGE)
+
+
+def decode_book_columns(frame: bytes) -> BookColumns | None:
+    """The one order book of the frame, unchecked; `None` for any other frame."""
+    return _upbit_format.book_columns(frame)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from dataflows.domain.book import Book
 from dataflows.domain.book_minutes import MINUTE_NS, BookMinutes
-from dataflows.domain.whole_book import WholeBook, in_brief
+from dataflows.domain.whole_book import WholeBook, in_brief, of_columns
 from schemas.errors import FeedError
-from schemas.exchanges import decoder_of
+from schemas.exchanges import bithumb, decoder_of, upbit
 from schemas.feeds import Feed
 from schemas.numbers import SUM
 from schemas.records import BookUpdate
@@ -42,9 +42,14 @@ def frame_of(bids: Pairs, asks: Pairs, second: int = 0) -> bytes:
 
 
 def brief(frame: bytes, feed: Feed = FEED) -> list[BookUpdate | WholeBook]:
-    updates = decoder_of(feed.exchange).decode_books(frame, feed)
+    decoder = decoder_of(feed.exchange)
+    updates = decoder.decode_books(frame, feed)
     with localcontext(SUM):
-        return [in_brief(update, frame, feed, index) for index, update in enumerate(updates)]
+        found = [in_brief(update, frame, feed, index) for index, update in enumerate(updates)]
+    columns = getattr(decoder, "decode_book_columns", lambda _: None)(frame)
+    by_columns = columns and of_columns(columns, frame, feed)
+    assert by_columns is None or found == [by_columns]
+    return found
 
 
 def only_brief(bids: Pairs, asks: Pairs) -> BookUpdate | WholeBook:
@@ -65,6 +70,13 @@ def test_a_whole_frame_in_brief_has_its_figures_and_gives_its_levels_back() -> N
     assert [figures.bid_levels, figures.ask_levels] == [2, 2]
     assert found.unpacked().bids == [(Decimal(99), Decimal("1.5")), (Decimal(98), Decimal("2.5"))]
     assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301  # between workers it travels so
+
+
+def test_frames_that_come_most_often_are_summed_up_by_columns() -> None:
+    for name, exchange in (("upbit-orderbook", upbit), ("bithumb-orderbook", bithumb)):
+        found = [exchange.decode_book_columns(frame) for frame in lines(f"{name}.jsonl")]
+        feed = Feed(name.partition("-")[0])
+        assert any(columns and of_columns(columns, b"", feed) for columns in found)
 
 
 def test_levels_sent_worst_first_have_the_same_figures() -> None:
