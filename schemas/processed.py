@@ -190,12 +190,7 @@ def encode_tickers(tickers: Sequence[Ticker], settings: Settings) -> list[bytes]
 
     Written out by hand, as those of order books are.
     """
-    exchange = settings.exchanges[tickers[0].exchange]
-    symbol = tickers[0].symbol
-    head = _encoder.encode(
-        {"region": exchange.region, "market": exchange.market, "coin_symbol": coin_of(symbol)}
-    ).decode()[:-1]
-    tail = f'"symbol":{_encoder.encode(symbol).decode()}'
+    head, tail = _common_text(tickers[0].exchange, tickers[0].symbol, settings)
     return [
         f'{head},"timestamp":{_milliseconds(ticker.time_ns)},"data":[{{'
         f'"opening_price":{_text(ticker.opening_price)},'
@@ -230,12 +225,7 @@ def encode_orderbooks(summaries: Sequence[BookSummary], settings: Settings) -> l
     Written out by hand, because most of such a record is that of the state before, and there is
     one for each update.
     """
-    exchange = settings.exchanges[summaries[0].exchange]
-    symbol = summaries[0].symbol
-    head = _encoder.encode(
-        {"region": exchange.region, "market": exchange.market, "coin_symbol": coin_of(symbol)}
-    ).decode()[:-1]
-    tail = f'"symbol":{_encoder.encode(symbol).decode()}'
+    head, tail = _common_text(summaries[0].exchange, summaries[0].symbol, settings)
     records: list[bytes] = []
     bid = ask = bid_volume = ask_volume = None
     best = bid_total = ask_total = ""
@@ -260,6 +250,14 @@ def encode_orderbooks(summaries: Sequence[BookSummary], settings: Settings) -> l
             f'"is_crossed":{is_crossed},"sequence":{sequence}}}'.encode()
         )
     return records
+
+
+def _common_text(exchange_id: str, symbol: str, settings: Settings) -> tuple[str, str]:
+    """What the records of one market begin with, and their field `symbol`."""
+    exchange = settings.exchanges[exchange_id]
+    names = {"region": exchange.region, "market": exchange.market, "coin_symbol": coin_of(symbol)}
+    head = _encoder.encode(names).decode().removesuffix("}")
+    return head, f'"symbol":{_encoder.encode(symbol).decode()}'
 
 
 def encode_snapshot_request(request: SnapshotRequest) -> bytes:

@@ -1,7 +1,9 @@
 """The wire formats, one module an exchange, each a set of pure functions from bytes to records.
 
 A decoder module has the four functions of :class:`ExchangeDecoder`. To add an exchange, write
-the module, name it in :data:`EXCHANGES` and in ``pipeline.yaml``.
+the module, name it in :data:`EXCHANGES` and in ``pipeline.yaml``. Two more are for speed alone, and
+answer `None` where they do not apply: `decode_trade_run` takes many frames at once, and
+`decode_book_columns` gives the prices and sizes of a whole book without making its levels.
 """
 
 from importlib import import_module
