@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, DecimalException
 from functools import lru_cache
+from operator import attrgetter
 from typing import TypeVar
 
 import msgspec
@@ -183,6 +184,9 @@ class TickerRecord(msgspec.Struct, frozen=True):
 
 
 _ticker = msgspec.json.Decoder(TickerRecord)
+_figures_of = attrgetter(*TickerFigures.__struct_fields__)
+# What all figures are written with at once, where each is there and short enough to be plain.
+_FIGURES = ",".join(f'"{name}":"%s"' for name in TickerFigures.__struct_fields__)
 
 
 def encode_tickers(tickers: Sequence[Ticker], settings: Settings) -> list[bytes]:
@@ -192,29 +196,25 @@ def encode_tickers(tickers: Sequence[Ticker], settings: Settings) -> list[bytes]
     """
     head, tail = _common_text(tickers[0].exchange, tickers[0].symbol, settings)
     return [
-        f'{head},"timestamp":{_milliseconds(ticker.time_ns)},"data":[{{'
-        f'"opening_price":{_text(ticker.opening_price)},'
-        f'"trade_price":{_text(ticker.trade_price)},'
-        f'"max_price":{_text(ticker.max_price)},'
-        f'"min_price":{_text(ticker.min_price)},'
-        f'"prev_closing_price":{_text(ticker.prev_closing_price)},'
-        f'"acc_trade_volume_24h":{_text(ticker.acc_trade_volume_24h)},'
-        f'"signed_change_price":{_text(ticker.signed_change_price)},'
-        f'"signed_change_rate":{_text(ticker.signed_change_rate)}}}],{tail}}}'.encode()
+        f'{head},"timestamp":{_milliseconds(ticker.time_ns)},"data":[{{{_figures(ticker)}}}],'
+        f"{tail}}}".encode()
         for ticker in tickers
     ]
 
 
+def _figures(ticker: Ticker) -> str:
+    figures = _figures_of(ticker)
+    text = _FIGURES % figures
+    if "E" not in text and "None" not in text:
+        return text
+    fields = zip(TickerFigures.__struct_fields__, map(_plain_or_none, figures), strict=True)
+    return _encoder.encode(dict(fields)).decode()[1:-1]
+
+
 def _milliseconds(time_ns: int) -> str:
     whole, rest = divmod(time_ns, NS_PER_MS)
-    return f"{whole}.{f'{rest:06d}'.rstrip('0') or '0'}" if rest else f"{whole}.0"
-
-
-def _text(number: Decimal | None) -> str:
-    if number is None:
-        return "null"
-    text = str(number)  # as `plain`, without a call
-    return f'"{number:f}"' if "E" in text else f'"{text}"'
+    fraction = f"{rest:06d}".rstrip("0") if rest else "0"
+    return f"{whole}.{fraction}"
 
 
 def encode_orderbooks(summaries: Sequence[BookSummary], settings: Settings) -> list[bytes]:
@@ -266,7 +266,12 @@ def encode_snapshot_request(request: SnapshotRequest) -> bytes:
 
 
 def _number(value: Decimal | None) -> str:
-    return "null" if value is None else f"{value.normalize(SUM):f}"
+    if value is None:
+        return "null"
+    text = str(value)
+    if "E" in text:
+        return f"{value.normalize(SUM):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 @lru_cache(maxsize=16)
