@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from schemas.errors import DecodeError
-from schemas.numbers import SUM, plain
+from schemas.numbers import plain
 from schemas.records import BookSummary, SnapshotRequest, TakerVolume, Ticker
 from schemas.settings import Settings
 from schemas.times import NS_PER_MS, NS_PER_SECOND, NS_PER_US, ns_of_ms
@@ -268,9 +268,7 @@ def encode_snapshot_request(request: SnapshotRequest) -> bytes:
 def _number(value: Decimal | None) -> str:
     if value is None:
         return "null"
-    text = str(value)
-    if "E" in text:
-        return f"{value.normalize(SUM):f}"
+    text = plain(value)
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -114,7 +114,7 @@ class Side:
         return is_change
 
     def truncate(self, depth: int) -> bool:
-        """Drops the worst levels beyond a depth; whether there were any."""
+        """Keeps the best levels only; whether there were more."""
         excess = len(self.prices) - depth
         if excess <= 0:
             return False
@@ -202,14 +202,8 @@ class Book:
         if self._packed is not None:
             return self._packed.figures
         bids, asks = self._bids, self._asks
-        bid_prices, ask_prices = bids.prices, asks.prices
         return Figures(
-            bid_prices[-1] if bid_prices else None,
-            ask_prices[0] if ask_prices else None,
-            bids.total,
-            asks.total,
-            len(bid_prices),
-            len(ask_prices),
+            bids.best, asks.best, bids.total, asks.total, len(bids.prices), len(asks.prices)
         )
 
     def apply(self, update: BookUpdate | WholeBook, *, verify: bool = True) -> bool:
@@ -267,8 +261,7 @@ class Book:
 
     def depths(self, bands_bps: Iterable[int]) -> list[Depth] | None:
         """What rests within each distance of the middle; `None` if a side is empty."""
-        self._unpack()
-        bid, ask = self._bids.best, self._asks.best
+        bid, ask = self.bids.best, self.asks.best
         if bid is None or ask is None:
             return None
         with decimal.localcontext(SUM):
@@ -277,7 +270,6 @@ class Book:
 
     def state(self) -> BookState:
         """A copy to store, plain values only."""
-        self._unpack()
         return (
             STATE_VERSION,
             self.is_valid,
@@ -285,8 +277,8 @@ class Book:
             self.depth,
             self._is_fed_by_rest,
             self._stale_in_a_row,
-            _encode(list(self._bids.sizes.items())),
-            _encode(list(self._asks.sizes.items())),
+            _encode(list(self.bids.sizes.items())),
+            _encode(list(self.asks.sizes.items())),
             _encode(list(self._buffer)),
         )
 
@@ -325,14 +317,14 @@ class Book:
         if self._buffer or (self.is_valid and update.figures == self.figures):
             # Deltas follow it, or only its levels can tell whether it is the same book.
             return self.apply(update.unpacked())
-        if self._is_stale_snapshot(update, is_ordered=update.is_ordered):
+        if self._is_stale_snapshot(update):
             return False
         self._packed, self.is_valid = update, True
         self.last_id, self.depth, self._stale_in_a_row = update.last_id, update.depth, 0
         return True
 
     def _replace(self, update: BookUpdate, *, verify: bool) -> bool:
-        if self._is_stale_snapshot(update, is_ordered=update.sequence_rule == "growing"):
+        if self._is_stale_snapshot(update):
             return False
         self._unpack()
         was_valid = self.is_valid
@@ -343,12 +335,11 @@ class Book:
         self._complete(update, verify=verify)
         return self._apply_buffered(verify=verify) or is_change or not was_valid
 
-    def _is_stale_snapshot(self, update: BookUpdate | WholeBook, *, is_ordered: bool) -> bool:
+    def _is_stale_snapshot(self, update: BookUpdate | WholeBook) -> bool:
         """Whether a whole book is older than this one; one that follows deltas is never."""
+        is_ordered = update.sequence_rule == "growing" or self._is_fed_by_rest
         last_id, new_id = self.last_id, update.last_id
-        if not self.is_valid or last_id is None or new_id is None:
-            return False
-        if not (is_ordered or self._is_fed_by_rest):
+        if not self.is_valid or not is_ordered or last_id is None or new_id is None:
             return False
         return new_id <= last_id and self._drop_stale()
 
@@ -370,8 +361,7 @@ class Book:
     def _change(self, update: BookUpdate, *, verify: bool) -> bool:
         if not self._follows(update):
             return False
-        if self._packed is not None:
-            self._unpack()
+        self._unpack()
         # Most changes are of one side.
         is_change = bool(update.bids) and self._bids.change(update.bids)
         if update.asks:
@@ -387,12 +377,8 @@ class Book:
         """What follows any update: truncation, and the proof; whether levels were cut off."""
         self._stale_in_a_row = 0
         is_cut = False
-        depth = self.depth
-        if depth is not None:
-            if len(self._bids.prices) > depth:
-                is_cut = self._bids.truncate(depth)
-            if len(self._asks.prices) > depth:
-                is_cut |= self._asks.truncate(depth)
+        if self.depth is not None:
+            is_cut = self._bids.truncate(self.depth) | self._asks.truncate(self.depth)
         if verify and update.checksum is not None and update.checksum_rule is not None:
             self._verify(update.checksum, RECIPES[update.checksum_rule])
         return is_cut

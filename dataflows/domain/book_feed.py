@@ -67,9 +67,11 @@ class BookFeed:
         output = BookOutput([], [], [], [])
         context_of_caller = getcontext()
         setcontext(SUM)  # once, instead of for each update
-        for stamped in batch.updates:
-            self._apply(stamped, output)
-        setcontext(context_of_caller)
+        try:
+            for stamped in batch.updates:
+                self._apply(stamped, output)
+        finally:
+            setcontext(context_of_caller)
         output.minutes.extend(self._minutes.finish(batch.final_before, batch.active))
         if batch.retired:
             output.summaries.extend(self.release())

@@ -83,32 +83,20 @@ class SymbolTicker:
             self.duplicates += 1
             return None
         self._time_ns, self._figures = time_ns, figures
-        return Ticker(self.exchange, self.symbol, time_ns, *_completed(*figures))
+        return Ticker(self.exchange, self.symbol, time_ns, *_completed(figures))
 
     def state(self) -> TickerState:
         """A copy to store, plain values only."""
         return STATE_VERSION, self._time_ns, self._figures
 
 
-def _completed(
-    opening_price: Decimal | None,
-    trade_price: Decimal | None,
-    max_price: Decimal | None,
-    min_price: Decimal | None,
-    prev_closing_price: Decimal | None,
-    acc_trade_volume_24h: Decimal | None,
-    signed_change_price: Decimal | None,
-    signed_change_rate: Decimal | None,
-) -> Figures:
+def _completed(figures: Figures) -> Figures:
     """The figures with the change and its rate, where they follow from the prices."""
-    change, rate = signed_change_price, signed_change_rate
-    if change is None and prev_closing_price is not None and trade_price is not None:
-        change = SUM.subtract(trade_price, prev_closing_price)
-    if not prev_closing_price:
+    _, trade_price, _, _, previous, _, change, rate = figures
+    if change is None and previous is not None and trade_price is not None:
+        change = SUM.subtract(trade_price, previous)
+    if not previous:
         rate = None  # a rate of nothing is no rate, whatever the exchange says that it is
     elif rate is None and change is not None:
-        rate = quotient(change, prev_closing_price)
-    return (
-        opening_price, trade_price, max_price, min_price, prev_closing_price,
-        acc_trade_volume_24h, change, rate,
-    )  # fmt: skip
+        rate = quotient(change, previous)
+    return (*figures[:-2], change, rate)

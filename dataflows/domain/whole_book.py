@@ -15,7 +15,7 @@ import msgspec
 from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
 from schemas.numbers import are_amounts, sum_of_amounts
-from schemas.records import BookColumns, BookUpdate
+from schemas.records import BookColumns, BookUpdate, SequenceRule
 
 ZERO: Final = Decimal(0)
 
@@ -37,15 +37,14 @@ class WholeBook(msgspec.Struct, frozen=True, gc=False):
     symbol: str
     time_ns: int | None
     """`None`: the frame is not stamped; the receive time stands in."""
-    last_id: int | None
-    depth: int | None
-    is_ordered: bool
-    """Its ids grow: one that is not newer is to be dropped."""
     figures: Figures
     frame: bytes
     feed: Feed
-    index: int
+    index: int = 0
     """Which of the updates in the frame."""
+    sequence_rule: SequenceRule = "none"
+    last_id: int | None = None
+    depth: int | None = None
 
     def unpacked(self) -> BookUpdate:
         """The update with its levels."""
@@ -62,17 +61,7 @@ def of_columns(book: BookColumns, frame: bytes, feed: Feed) -> WholeBook | None:
     figures = _figures(book.bid_prices, book.ask_prices, bid_volume, ask_volume)
     if figures is None:
         return None
-    return WholeBook(
-        book.symbol,
-        book.time_ns,
-        last_id=None,
-        depth=None,
-        is_ordered=False,
-        figures=figures,
-        frame=frame,
-        feed=feed,
-        index=0,
-    )
+    return WholeBook(book.symbol, book.time_ns, figures, frame, feed)
 
 
 def in_brief(update: BookUpdate, frame: bytes, feed: Feed, index: int) -> BookUpdate | WholeBook:
@@ -96,13 +85,13 @@ def in_brief(update: BookUpdate, frame: bytes, feed: Feed, index: int) -> BookUp
     return WholeBook(
         update.symbol,
         update.time_ns,
+        figures,
+        frame,
+        feed,
+        index,
+        sequence_rule=rule,
         last_id=update.last_id,
         depth=update.depth,
-        is_ordered=rule == "growing",
-        figures=figures,
-        frame=frame,
-        feed=feed,
-        index=index,
     )
 
 

@@ -197,11 +197,9 @@ def books(frame: bytes, exchange: str) -> list[BookUpdate]:
         DecodeError: It is not a message of this format, or its book is broken.
     """
     try:
-        # As with trades: where the type is not the first key, only speed is lost.
-        if frame.startswith(_BOOK):
-            return [_book_of(_book.decode(frame))]
-        if frame.startswith(_SIMPLE_BOOK):
-            return [_book_of(_simple_book.decode(frame))]
+        row = _common_book(frame)
+        if row is not None:
+            return [_book_of(row)]
     except FAILURES:
         pass
     with decoding(exchange):
@@ -215,15 +213,10 @@ def books(frame: bytes, exchange: str) -> list[BookUpdate]:
 def book_columns(frame: bytes) -> BookColumns | None:
     """The order book of the frame as it was sent; `None` where the frame is anything else."""
     try:
-        if frame.startswith(_BOOK):
-            row: _Book | _SimpleBook = _book.decode(frame)
-        elif frame.startswith(_SIMPLE_BOOK):
-            row = _simple_book.decode(frame)
-        else:
+        row = _common_book(frame)
+        if row is None or not row.orderbook_units:
             return None
         units = row.orderbook_units
-        if not units:
-            return None
         return BookColumns(
             _symbol(row.code or ""),
             None if row.timestamp is None else ns_of_ms_or_us(row.timestamp),
@@ -234,6 +227,16 @@ def book_columns(frame: bytes) -> BookColumns | None:
         )
     except FAILURES:
         return None
+
+
+def _common_book(frame: bytes) -> _Book | _SimpleBook | None:
+    """The book of the frame that comes most often; `None` for one that takes a closer look."""
+    # As with trades: where the type is not the first key, only speed is lost.
+    if frame.startswith(_BOOK):
+        return _book.decode(frame)
+    if frame.startswith(_SIMPLE_BOOK):
+        return _simple_book.decode(frame)
+    return None
 
 
 def _kind(head: _Head) -> Kind:
