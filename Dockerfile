@@ -14,7 +14,7 @@ COPY connectors ./connectors
 COPY dataflows ./dataflows
 COPY api ./api
 # Not installed, but found: the module path is the folder, as in a checkout.
-RUN printf '#!/venv/bin/python\nimport sys\nsys.path.insert(0, "/app")\nfrom connectors.cli import main\nmain()\n' \
+RUN printf '#!/venv/bin/python\nimport sys\nsys.path.insert(0, "/app")\nfrom connectors.commands.cli import main\nmain()\n' \
     > /venv/bin/marketflow && chmod 755 /venv/bin/marketflow && python -m compileall -q /app
 
 FROM docker.io/library/python:3.12-slim

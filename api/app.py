@@ -20,7 +20,7 @@ from api.metrics import RequestMetrics
 from api.openapi import describe
 from api.routes import health, pages
 from api.routes.taker_volume import taker_volume
-from connectors.environment import Environment, load_settings
+from connectors.process.environment import Environment, load_settings
 from schemas.errors import UnavailableError
 from schemas.settings import Settings
 

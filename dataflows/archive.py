@@ -14,11 +14,11 @@ stored already, and stores the rest.
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from connectors.environment import Environment
+from connectors.archive.sink import ArchiveSink
 from connectors.kafka.source import KafkaSource
-from connectors.s3_sink import ArchiveSink
+from connectors.process.environment import Environment
 from dataflows import runtime
-from dataflows.domain.archive_reader import ArchiveReader
+from dataflows.domain.archive.reader import ArchiveReader
 from schemas.settings import Settings
 
 

@@ -17,16 +17,17 @@ from typing import Final
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from connectors.environment import Environment
 from connectors.kafka.dead_letters import dead_letter_records
 from connectors.kafka.sink import KafkaSink, OutRecord
 from connectors.kafka.source import KafkaSource, MakeReader
 from connectors.postgres.sink import PostgresSink
 from connectors.postgres.tables import ORDERBOOK_MINUTE
+from connectors.process.environment import Environment
 from dataflows import runtime
-from dataflows.domain.book_feed import BookOutput
-from dataflows.domain.book_reader import BookBatch, BookReader, Item, ReaderState
-from dataflows.operators import books, only
+from dataflows.domain.books.publisher import BookOutput
+from dataflows.domain.books.reader import BookBatch, BookReader, Item, ReaderState
+from dataflows.operators.books import books
+from dataflows.operators.keys import only
 from schemas.processed import encode_orderbooks, encode_snapshot_request
 from schemas.records import BookMinute, DeadLetter
 from schemas.settings import Settings

@@ -16,16 +16,17 @@ from collections.abc import Callable
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from connectors.environment import Environment
 from connectors.kafka.dead_letters import dead_letter_records
 from connectors.kafka.sink import KafkaSink, OutRecord
 from connectors.kafka.source import KafkaSource, MakeReader
 from connectors.postgres.sink import PostgresSink
 from connectors.postgres.tables import TAKER_VOLUME
+from connectors.process.environment import Environment
 from dataflows import runtime
-from dataflows.domain.minutes import TradeBatch
-from dataflows.domain.trade_reader import Item, ReaderState, TradeReader
-from dataflows.operators import minutes, only
+from dataflows.domain.trades.minutes import TradeBatch
+from dataflows.domain.trades.reader import Item, ReaderState, TradeReader
+from dataflows.operators.keys import only
+from dataflows.operators.minutes import minutes
 from schemas.processed import encode_taker_volume
 from schemas.records import DeadLetter, TakerVolume
 from schemas.settings import Settings

@@ -16,16 +16,17 @@ from typing import Any, Final
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from connectors.environment import Environment
 from connectors.kafka.dead_letters import dead_letter_records
 from connectors.kafka.sink import KafkaSink, OutRecord
 from connectors.kafka.source import KafkaSource, MakeReader
 from connectors.postgres.sink import PostgresSink
 from connectors.postgres.tables import TICKER_LATEST
+from connectors.process.environment import Environment
 from dataflows import runtime
-from dataflows.domain.ticker_reader import Item, TickerReader
-from dataflows.domain.tickers import TickerBatch
-from dataflows.operators import only, tickers
+from dataflows.domain.tickers.reader import Item, TickerReader
+from dataflows.domain.tickers.ticker import TickerBatch
+from dataflows.operators.keys import only
+from dataflows.operators.tickers import tickers
 from schemas.processed import encode_tickers
 from schemas.records import DeadLetter, Ticker
 from schemas.settings import Settings

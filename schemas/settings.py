@@ -1,6 +1,6 @@
 """``pipeline.yaml`` as types: what the pipeline is made of, refused at the start if it is wrong.
 
-Where to connect is decided by the environment alone (``connectors.environment``).
+Where to connect is decided by the environment alone (``connectors.process.environment``).
 """
 
 from collections.abc import Iterator, Mapping

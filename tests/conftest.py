@@ -14,9 +14,9 @@ import pytest
 from hypothesis import settings
 from psycopg import sql
 
-from connectors.environment import Environment, checkout
-from connectors.services.cache import remove
-from connectors.services.stack import Stack, state_folder
+from connectors.local.cache import remove
+from connectors.local.stack import Stack, state_folder
+from connectors.process.environment import Environment, checkout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from litestar import MediaType, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from connectors.clock import now_ns
+from connectors.process.clock import now_ns
 
 _HEADERS: Final = {
     # What the pages must not do, load from other sites, browsers will refuse to do.

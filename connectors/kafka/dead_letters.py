@@ -1,7 +1,7 @@
 """Dead letters as Kafka records and back: the original untouched, why it failed in headers.
 
 A raw topic's dead letters lie in `<topic>.dlq`, in the partition they came from. Nothing here
-talks to a broker; `connectors.kafka.dlq_commands` does.
+talks to a broker; `connectors.commands.dlq` does.
 """
 
 import re
@@ -10,8 +10,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from connectors import metrics
 from connectors.kafka.sink import Headers, OutRecord
+from connectors.process import metrics
 from schemas.errors import DecodeError
 from schemas.records import DeadLetter
 

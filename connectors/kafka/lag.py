@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from connectors.clock import now_ns
+from connectors.process.clock import now_ns
 from schemas.errors import UnavailableError
 from schemas.settings import RAW_KINDS, Settings
 from schemas.times import NS_PER_MS

@@ -16,7 +16,7 @@ import msgspec
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from connectors.metrics import FLUSH_SECONDS, PRODUCED
+from connectors.process.metrics import FLUSH_SECONDS, PRODUCED
 from schemas.errors import UndeliveredError
 
 KafkaConfig: TypeAlias = Mapping[str, str | int | float | bool]

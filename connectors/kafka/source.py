@@ -30,9 +30,9 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 from typing_extensions import override
 
-from connectors import clock, metrics
-from connectors.environment import Shard
-from connectors.health import HEART
+from connectors.process import clock, metrics
+from connectors.process.environment import Shard
+from connectors.process.health import HEART
 from schemas.errors import SettingsError, UnavailableError
 from schemas.settings import KafkaSettings
 

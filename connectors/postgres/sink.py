@@ -6,9 +6,9 @@ from typing import Final, Generic
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.metrics import FLUSH_SECONDS
 from connectors.postgres.tables import R, Table
 from connectors.postgres.writer import TableWriter
+from connectors.process.metrics import FLUSH_SECONDS
 from schemas.settings import PostgresSettings
 
 # Fixed, because the recovery store knows lanes by name. A fifth worker would own none.

@@ -10,9 +10,9 @@ from typing import Any, Final, Generic
 
 import psycopg
 
-from connectors.metrics import ROWS
 from connectors.postgres.connection import Connection, connect, describe, is_transient
 from connectors.postgres.tables import R, Table
+from connectors.process.metrics import ROWS
 from schemas.errors import MarketflowError, SettingsError, UndeliveredError
 from schemas.settings import PostgresSettings
 

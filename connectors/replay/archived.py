@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from connectors.archive_files import ArchivedRecord, hours, read_objects
-from connectors.compact import PARQUET, SMALL, read_parquet
-from connectors.environment import Environment
+from connectors.archive.client import make_client
+from connectors.archive.objects import ArchivedRecord, hours, read_objects
+from connectors.archive.parquet import PARQUET, SMALL, read_parquet
 from connectors.kafka.sink import CheckedProducer, OutRecord
-from connectors.s3 import make_client
+from connectors.process.environment import Environment
 from schemas.errors import SettingsError
 from schemas.settings import Settings
 

@@ -1,7 +1,8 @@
 r"""Recordings on disk: frames as an exchange sent them, each with the time that it came at.
 
 A recording is a text file, gzipped or not, with a line `<unix seconds>\t<frame>` for each frame.
-The shipped ones lie in ``connectors/recordings``; their ``manifest.yaml`` says where each is from.
+The shipped ones lie in ``recordings`` beside this file; their ``manifest.yaml`` says where each is
+from.
 """
 
 import gzip
@@ -14,7 +15,7 @@ import msgspec
 
 from schemas.errors import SettingsError
 
-SHIPPED: Final = Path(__file__).parents[1] / "recordings"
+SHIPPED: Final = Path(__file__).with_name("recordings")
 
 _SECONDS: Final = re.compile(rb"([0-9]{1,10})(?:\.([0-9]{1,9}))?")
 _NS_DIGITS: Final = 9

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from connectors.environment import Environment
+from connectors.process.environment import Environment
 from schemas.settings import Settings, parse_settings
 from tests.api.helpers import insert, prepare, serving, two_hours
 

@@ -10,7 +10,7 @@ import psycopg
 import uvicorn
 
 from api.app import create_app
-from api.serve import listen
+from connectors.commands.serve import listen
 from connectors.postgres.migrate import migrate
 from schemas.exchanges import EXCHANGES
 from schemas.settings import Settings

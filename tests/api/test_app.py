@@ -9,7 +9,7 @@ import httpx
 import psycopg
 import pytest
 
-from connectors.services.stack import Stack
+from connectors.local.stack import Stack
 from schemas.settings import Settings
 from tests.api.helpers import FIRST_MINUTE, insert, prepare, serving
 

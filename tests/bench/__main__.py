@@ -9,10 +9,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from connectors.environment import checkout
-from connectors.services.stack import Stack, state_folder
+from connectors.local.stack import Stack, state_folder
+from connectors.process.environment import checkout
 from tests.bench import peers
-from tests.bench.ground import Ground, measure, prepare
+from tests.bench.own_services import Ground, measure, prepare
 
 # Records of a run, so many that its start does not count, and of how many symbols.
 BENCHMARKS = {

@@ -12,7 +12,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from dataflows import runtime
-from tests.bench.ground import Ground, peak_memory_mb
+from tests.bench.own_services import Ground, peak_memory_mb
 
 
 def main() -> None:

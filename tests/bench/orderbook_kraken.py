@@ -9,9 +9,9 @@ import msgspec
 
 from tests.bench import books
 from tests.bench.books import FLOW, START_MS, UNIT, Decoded, Side
-from tests.bench.ground import Ground
 from tests.bench.market import Walk
 from tests.bench.market import level as level_of
+from tests.bench.own_services import Ground
 
 __all__ = ["FLOW", "UNIT"]
 

@@ -7,8 +7,8 @@ import msgspec
 
 from tests.bench import books
 from tests.bench.books import FLOW, START_MS, UNIT, Decoded
-from tests.bench.ground import Ground
 from tests.bench.market import Walk
+from tests.bench.own_services import Ground
 
 __all__ = ["FLOW", "UNIT"]
 

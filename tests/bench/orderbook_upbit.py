@@ -8,7 +8,7 @@ import msgspec
 
 from tests.bench import books
 from tests.bench.books import FLOW, START_MS, UNIT, Decoded, Levels
-from tests.bench.ground import Ground
+from tests.bench.own_services import Ground
 
 __all__ = ["FLOW", "UNIT"]
 

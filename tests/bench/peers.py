@@ -16,19 +16,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from connectors.clock import now_ns
-from connectors.environment import checkout
-from connectors.services.stack import state_folder
+from connectors.local.stack import state_folder
+from connectors.process.clock import now_ns
+from connectors.process.environment import checkout
 from dataflows import runtime
-from dataflows.domain.book import Book
-from dataflows.domain.book_feed import BookFeed
-from dataflows.domain.book_reader import BookBatch, BookReader
-from dataflows.domain.trade_reader import TradeReader
+from dataflows.domain.books.book import Book
+from dataflows.domain.books.publisher import BookFeed
+from dataflows.domain.books.reader import BookBatch, BookReader
+from dataflows.domain.trades.reader import TradeReader
 from schemas.exchanges import decoder_of
 from schemas.processed import encode_orderbooks
 from schemas.settings import Settings, parse_settings
 from tests.raw_record import RawRecord
-from tests.schemas.exchanges.asia_frames import recording
+from tests.schemas.exchanges.frames import recording
 
 CRYPTOFEED = "cryptofeed==2.4.1"
 ROUNDS = 40

@@ -9,7 +9,7 @@ import msgspec
 import psycopg
 
 from schemas.numbers import SUM
-from tests.bench.ground import Ground
+from tests.bench.own_services import Ground
 
 FLOW = "taker_volume"
 UNIT = "trades"

@@ -9,7 +9,7 @@ import psycopg
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.numbers import SUM
-from tests.bench.ground import Ground
+from tests.bench.own_services import Ground
 
 FLOW = "ticker"
 UNIT = "tickers"

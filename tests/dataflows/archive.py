@@ -3,8 +3,8 @@
 import gzip
 from typing import TYPE_CHECKING
 
-from connectors.environment import Environment
-from connectors.s3 import make_client
+from connectors.archive.client import make_client
+from connectors.process.environment import Environment
 from schemas.settings import ProcessedTopics
 from tests.dataflows.harness import Pipeline
 

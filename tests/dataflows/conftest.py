@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectors.environment import Environment
+from connectors.process.environment import Environment
 from tests.dataflows.archive import Archive
 from tests.dataflows.harness import Pipeline
 

@@ -16,8 +16,8 @@ import yaml
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from psycopg.rows import dict_row
 
-from connectors.environment import Environment
-from connectors.initialize import initialize
+from connectors.commands.init import initialize
+from connectors.process.environment import Environment
 from schemas.settings import Settings, parse_settings
 
 ROOT = Path(__file__).parents[2]

@@ -25,15 +25,15 @@ import psutil
 import psycopg
 from confluent_kafka import Message, Producer
 
+from connectors.archive.client import ensure_bucket, make_client
 from connectors.kafka.lag import lags
-from connectors.s3 import ensure_bucket, make_client
 from tests.dataflows.archive import Archive
-from tests.dataflows.ground import Ground
 from tests.dataflows.harness import Pipeline, wait
 from tests.dataflows.market import make_market
 from tests.dataflows.oracle import assert_true
+from tests.dataflows.own_services import Ground
 from tests.dataflows.test_exchange_checklist import FEEDS
-from tests.schemas.exchanges.asia_frames import lines
+from tests.schemas.exchanges.frames import lines
 
 FLOWS = ("taker_volume", "ticker", "orderbook", "archive")
 REGIONS = ("Korea", "Asia", "NE")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connectors.environment import Environment
+from connectors.process.environment import Environment
 from tests.dataflows.archive import Archive
 from tests.dataflows.harness import Pipeline, wait
 

@@ -16,7 +16,7 @@ import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.outputs import FixedPartitionedSink
 
-from connectors.environment import Environment
+from connectors.process.environment import Environment
 from dataflows import archive, orderbook, taker_volume, ticker
 from schemas.settings import parse_settings
 from tests.dataflows.harness import ROOT, Pipeline, wait

@@ -13,18 +13,18 @@ from typing import Any, Protocol
 import msgspec
 import pytest
 
-from connectors.clock import now_ns
-from dataflows.domain.book_feed import BookFeed
-from dataflows.domain.book_reader import BookBatch, BookReader
-from dataflows.domain.minutes import SymbolMinutes, TradeBatch
-from dataflows.domain.ticker_reader import TickerReader
-from dataflows.domain.tickers import SymbolTicker, TickerBatch
-from dataflows.domain.trade_reader import TradeReader
+from connectors.process.clock import now_ns
+from dataflows.domain.books.publisher import BookFeed
+from dataflows.domain.books.reader import BookBatch, BookReader
+from dataflows.domain.tickers.reader import TickerReader
+from dataflows.domain.tickers.ticker import SymbolTicker, TickerBatch
+from dataflows.domain.trades.minutes import SymbolMinutes, TradeBatch
+from dataflows.domain.trades.reader import TradeReader
 from schemas.exchanges import EXCHANGES, decoder_of
 from schemas.records import DeadLetter, TakerVolume, Trade
 from schemas.settings import RawKind, Settings, parse_settings
 from tests.raw_record import RawRecord
-from tests.schemas.exchanges.asia_frames import lines, recording
+from tests.schemas.exchanges.frames import lines, recording
 
 PATH = Path(__file__).parents[2] / "pipeline.yaml"
 SETTINGS: Settings = parse_settings(PATH.read_bytes(), str(PATH))

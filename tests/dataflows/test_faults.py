@@ -20,7 +20,7 @@ MakePipeline = Callable[..., Pipeline]
 # Runs before anything of the project: its one clock then jumps by hours, each second another way.
 STEPPING_CLOCK = """
 import time
-from connectors import clock
+from connectors.process import clock
 real = clock.now_ns
 steps = (0, -7_200, 7_200, -30, 86_400)
 clock.now_ns = lambda: real() + 1_000_000_000 * steps[int(time.monotonic()) % len(steps)]

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from connectors.clock import now_ns
-from dataflows.domain.book_feed import BookFeed
-from dataflows.domain.book_reader import BookBatch
-from dataflows.domain.tickers import SymbolTicker, TickerBatch
-from dataflows.operators import split_key
+from connectors.process.clock import now_ns
+from dataflows.domain.books.publisher import BookFeed
+from dataflows.domain.books.reader import BookBatch
+from dataflows.domain.tickers.ticker import SymbolTicker, TickerBatch
+from dataflows.operators.keys import split_key
 from schemas.exchanges import EXCHANGES
 from schemas.processed import encode_orderbooks, encode_tickers
 from schemas.records import DeadLetter
@@ -29,7 +29,7 @@ from tests.dataflows.test_exchange_checklist import (
     reader_of,
 )
 from tests.raw_record import RawRecord
-from tests.schemas.exchanges.asia_frames import lines
+from tests.schemas.exchanges.frames import lines
 
 MakePipeline = Callable[..., Pipeline]
 

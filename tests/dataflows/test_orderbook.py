@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from connectors.clock import now_ns
-from dataflows.domain.book_feed import REQUEST_INTERVAL_NS, BookFeed
-from dataflows.domain.book_reader import BookBatch, BookReader
+from connectors.process.clock import now_ns
+from dataflows.domain.books.publisher import REQUEST_INTERVAL_NS, BookFeed
+from dataflows.domain.books.reader import BookBatch, BookReader
 from schemas.exchanges import decoder_of
 from schemas.numbers import SUM
 from schemas.records import BookUpdate
 from tests.dataflows.harness import Pipeline
 from tests.raw_record import RawRecord
-from tests.schemas.exchanges.asia_frames import recording
+from tests.schemas.exchanges.frames import recording
 
 MakePipeline = Callable[..., Pipeline]
 

@@ -12,12 +12,12 @@ import msgspec
 import psycopg
 import pytest
 
-from connectors.probes import Name
-from connectors.services import processes
-from tests.dataflows.ground import Ground
+from connectors.local import processes
+from connectors.process.probes import Name
 from tests.dataflows.harness import wait
 from tests.dataflows.market import make_market
 from tests.dataflows.oracle import assert_true, feed
+from tests.dataflows.own_services import Ground
 
 
 @pytest.fixture

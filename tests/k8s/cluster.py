@@ -44,9 +44,9 @@ sys.exit(producer.flush(60))
 COMPARE = """
 import sys
 from confluent_kafka import Consumer, TopicPartition
-from connectors.archive_files import hours, read_objects
-from connectors.environment import Environment
-from connectors.s3 import make_client
+from connectors.archive.objects import hours, read_objects
+from connectors.process.environment import Environment
+from connectors.archive.client import make_client
 environment = Environment.read()
 consumer = Consumer({**environment.require_kafka(), "group.id": "compare"})
 where = TopicPartition("%s", 0)

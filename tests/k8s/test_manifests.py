@@ -9,8 +9,8 @@ import pytest
 import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
-from connectors import metrics
 from connectors.kafka.topics import needed_topics
+from connectors.process import metrics
 from schemas.settings import parse_settings
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from hypothesis import given
 from schemas.envelope import decode_envelope, is_envelope
 from schemas.errors import DecodeError
 from schemas.exchanges import EXCHANGES
-from tests.schemas.exchanges.asia_frames import broken, lines
+from tests.schemas.exchanges.frames import broken, lines
 
 FRAMES = Path(__file__).parents[1] / "frames"
 (RECORDED,) = lines("kafka-envelope-korea-ticker.jsonl")

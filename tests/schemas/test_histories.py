@@ -12,7 +12,7 @@ from schemas.feeds import Feed
 from schemas.histories import HISTORIES, SPAN_NS, Page, Span, market_of, refusal
 from schemas.times import NS_PER_MINUTE, NS_PER_MS
 from tests.histories import Past, PastTrade
-from tests.schemas.exchanges.asia_frames import lines
+from tests.schemas.exchanges.frames import lines
 
 DAY = 20_000  # 2024-10-04
 NOW_MS = (DAY + 2) * 86_400_000 + 5_000_000

@@ -4,7 +4,7 @@ from html import unescape
 import httpx
 import pytest
 
-from connectors.clock import now_ns
+from connectors.process.clock import now_ns
 
 
 def references(page: str) -> list[str]:

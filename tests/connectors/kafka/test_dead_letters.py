@@ -11,8 +11,7 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka import Consumer, TopicPartition
 
-from connectors import metrics
-from connectors.cli import main
+from connectors.commands.cli import main
 from connectors.kafka.dead_letters import (
     HEADER_BYTES,
     Replayed,
@@ -24,6 +23,7 @@ from connectors.kafka.dead_letters import (
 )
 from connectors.kafka.sink import KafkaSink, OutRecord
 from connectors.kafka.topics import ensure_topics
+from connectors.process import metrics
 from schemas.errors import DecodeError
 from schemas.records import DeadLetter
 from schemas.settings import parse_settings

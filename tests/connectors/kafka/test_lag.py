@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from connectors.environment import Environment
 from connectors.kafka.lag import lags
+from connectors.process.environment import Environment
 from schemas.errors import UnavailableError
 from tests.dataflows.harness import Pipeline
 from tests.dataflows.market import make_market

@@ -18,9 +18,9 @@ from confluent_kafka.cimpl import NewTopic
 from prometheus_client import REGISTRY
 
 from connectors.kafka.sink import LANES, KafkaSink, OutRecord
-from connectors.services.stack import Stack
+from connectors.local.stack import Stack
 from schemas.errors import UndeliveredError
-from tests.connectors.kafka.unready import UnreadyBroker
+from tests.connectors.kafka.refusing_proxy import UnreadyBroker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

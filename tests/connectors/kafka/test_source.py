@@ -11,10 +11,10 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from connectors import metrics
-from connectors.environment import Shard
 from connectors.kafka.source import KafkaPartition, KafkaSource
-from connectors.services.stack import Stack
+from connectors.local.stack import Stack
+from connectors.process import metrics
+from connectors.process.environment import Shard
 from schemas.errors import SettingsError, UnavailableError
 from schemas.raw import RawMessage
 from schemas.settings import KafkaSettings

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from psycopg import sql
 
+from connectors.local.stack import Stack
 from connectors.postgres.migrate import migrate
 from connectors.postgres.tables import TAKER_VOLUME
 from connectors.postgres.writer import PENDING_BATCHES, TableWriter
-from connectors.services.stack import Stack
 from schemas.errors import SettingsError, UndeliveredError
 from schemas.records import TakerVolume
 from schemas.settings import PostgresSettings

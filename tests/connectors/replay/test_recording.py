@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.environment import Environment, load_settings
+from connectors.process.environment import Environment, load_settings
 from connectors.replay.recording import SHIPPED, Frame, Recording, read_frames, shipped
 from schemas.errors import SettingsError
 from schemas.exchanges import decoder_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connectors.environment import Environment, load_settings
+from connectors.process.environment import Environment, load_settings
 from connectors.replay import timeline
 from connectors.replay.player import Router, timelines
 from connectors.replay.recording import Recording

@@ -10,7 +10,7 @@ from schemas.errors import DecodeError
 from schemas.exchanges import bithumb
 from schemas.feeds import Feed
 from schemas.records import BookUpdate, TickerUpdate, Trade
-from tests.schemas.exchanges.asia_frames import broken, decode_all, lines, recording
+from tests.schemas.exchanges.frames import broken, decode_all, lines, recording
 
 FEED = Feed("bithumb", quote="KRW")
 FLAT_FEED = Feed("bithumb", coin="BTC", quote="KRW")

@@ -10,7 +10,7 @@ from schemas.errors import DecodeError
 from schemas.exchanges import coinone
 from schemas.feeds import Feed
 from schemas.records import BookUpdate, TickerUpdate, Trade
-from tests.schemas.exchanges.asia_frames import broken, decode_all, lines
+from tests.schemas.exchanges.frames import broken, decode_all, lines
 
 FEED = Feed("coinone", quote="KRW")
 FLAT_FEED = Feed("coinone", coin="BTC", quote="KRW")

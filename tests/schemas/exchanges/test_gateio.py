@@ -9,7 +9,7 @@ from schemas.errors import DecodeError
 from schemas.exchanges import gateio
 from schemas.feeds import Feed
 from schemas.records import BookUpdate, TickerUpdate, Trade
-from tests.schemas.exchanges.asia_frames import (
+from tests.schemas.exchanges.frames import (
     NOISE,
     STUBS,
     broken,

@@ -10,7 +10,7 @@ from schemas.errors import DecodeError
 from schemas.exchanges import korbit
 from schemas.feeds import Feed
 from schemas.records import BookUpdate, TickerUpdate, Trade
-from tests.schemas.exchanges.asia_frames import broken, decode_all, lines
+from tests.schemas.exchanges.frames import broken, decode_all, lines
 
 FEED = Feed("korbit", quote="KRW")
 REST_FEED = Feed("korbit", native_symbol="btc_krw", quote="KRW")

@@ -12,7 +12,7 @@ from schemas.errors import DecodeError
 from schemas.exchanges import kraken
 from schemas.feeds import Feed
 from schemas.records import TickerUpdate, Trade
-from tests.schemas.exchanges.asia_frames import broken, decode_all, lines, recording
+from tests.schemas.exchanges.frames import broken, decode_all, lines, recording
 
 if TYPE_CHECKING:
     from schemas.records import BookUpdate, Kind

@@ -12,7 +12,7 @@ from schemas.errors import DecodeError
 from schemas.exchanges import okx
 from schemas.feeds import Feed
 from schemas.records import TickerUpdate, Trade
-from tests.schemas.exchanges.asia_frames import (
+from tests.schemas.exchanges.frames import (
     NOISE,
     STUBS,
     broken,

@@ -1,0 +1,1 @@
+"""What people type: the `marketflow` command, one file a command, named like it."""

@@ -1,0 +1,1 @@
+"""What every process has: environment, clock, logs, metrics, health."""

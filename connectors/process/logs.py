@@ -1,0 +1,68 @@
+"""Logs: for a person on a terminal, one JSON object a line anywhere else."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final
+
+import msgspec
+from typing_extensions import override
+
+from connectors.process.environment import Shard
+from schemas.errors import MarketflowError
+
+log: Final = logging.getLogger("marketflow")
+
+HUMAN: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class JsonFormatter(logging.Formatter):
+    """One event as one line.
+
+    Args:
+        flow: The dataflow, in every line.
+        shard: Its part of the partitions, likewise.
+    """
+
+    def __init__(self, flow: str, shard: Shard) -> None:
+        super().__init__()
+        self._fixed = {"flow": flow, "shard": f"{shard.index}/{shard.count}"}
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {
+            "time": time.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **self._fixed,
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+def configure(flow: str, shard: Shard) -> None:
+    """Sends the process's logs, and Python's warnings, to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    human = logging.Formatter(HUMAN)
+    handler.setFormatter(human if sys.stderr.isatty() else JsonFormatter(flow, shard))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _say_why
+
+
+def _say_why(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The last words of a process: a sentence where the project has one for what ended it.
+
+    The engine wraps what a step raised into errors of its own, several times.
+    """
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, MarketflowError):
+        reason = reason.__cause__ or reason.__context__
+    if reason is None:
+        log.critical("ended by %s", kind.__name__, exc_info=(kind, error, trace))
+    else:
+        log.critical("ended: %s", reason)

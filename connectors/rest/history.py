@@ -1,0 +1,123 @@
+"""Past trades from an exchange's REST interface, span by span, each trade once."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from connectors.process import clock
+from connectors.process.environment import Environment
+from connectors.rest.client import RestClient
+from schemas.errors import DecodeError, SettingsError
+from schemas.exchanges import decoder_of
+from schemas.histories import HISTORIES, SPAN_NS, Market, Page, Request, Span
+from schemas.records import Product, Trade, TradeId
+from schemas.settings import Settings
+
+
+class Past(NamedTuple):
+    """The trades of one market in one span of time."""
+
+    market: Market
+    trades: list[Trade]
+    complete_from_ns: int
+    """What is before it, the exchange does not give any more, or not whole."""
+
+
+class TradeHistory:
+    """Asks one exchange.
+
+    Args:
+        environment: Keys, where an exchange wants one.
+        settings: Where the exchange is, and how its trades are read.
+        exchange: The exchange id.
+
+    Raises:
+        SettingsError: The trades that count cannot be asked for.
+    """
+
+    def __init__(self, environment: Environment, settings: Settings, exchange: str) -> None:
+        self._settings = settings
+        self._exchange = exchange
+        self._history = HISTORIES[exchange]
+        self._decoder = decoder_of(exchange)
+        self._clients: dict[Product, RestClient] = {}
+        key = environment.binance_api_key if exchange == "binance" else None
+        self._headers = {"X-MBX-APIKEY": key} if key else {}
+        self.pages = self.trades = 0
+        """What it has got so far."""
+
+    def check(self, market: Market) -> None:
+        """Refuses a market whose trades cannot be asked for, before the first request.
+
+        Raises:
+            SettingsError: Says which key of ``pipeline.yaml`` is the reason.
+        """
+        at = f"`$.exchanges.{self._exchange}"
+        settings = self._settings.exchanges[self._exchange]
+        if market.product not in settings.rest_urls:
+            raise SettingsError(
+                f"{market.symbol}: expected a URL at {at}.rest_urls.{market.product}`"
+            )
+        if settings.trade_ids.get(market.product, "trade") != "trade":
+            raise SettingsError(
+                f"{market.symbol}: aggregated trades count, and only individual ones can be asked "
+                f"for - at {at}.trade_ids.{market.product}`"
+            )
+
+    def spans(self, start_ns: int, end_ns: int) -> Iterator[tuple[int, int]]:
+        """The spans in which a time is asked for, one after the other."""
+        if self._history.is_recent_only:
+            yield start_ns, end_ns
+            return
+        while start_ns < end_ns:
+            span_end_ns = min((start_ns // SPAN_NS + 1) * SPAN_NS, end_ns)
+            yield start_ns, span_end_ns
+            start_ns = span_end_ns
+
+    def read(self, market: Market, start_ns: int, end_ns: int) -> Past:
+        """All trades of a span.
+
+        Raises:
+            SettingsError: The exchange refuses.
+            UnavailableError: It does not answer.
+            DecodeError: It answers in another form than the one that is known.
+        """
+        pager = self._history.pager(Span(market, start_ns, end_ns, clock.now_ns()))
+        found: dict[TradeId, Trade] = {}
+        try:
+            request = next(pager)
+            while True:
+                page = self._page(market, request)
+                found |= {t.trade_id: t for t in page.trades if start_ns <= t.time_ns < end_ns}
+                request = pager.send(page)
+        except StopIteration as stop:
+            self.trades += len(found)
+            return Past(market, list(found.values()), stop.value)
+
+    def close(self) -> None:
+        """Ends its connections."""
+        for client in self._clients.values():
+            client.close()
+
+    def _page(self, market: Market, request: Request) -> Page:
+        body = self._client(market.product).get(request)
+        self.pages += 1
+        if not request.has_trades:
+            return Page(body, [])
+        feed = self._settings.feed(self._exchange, market.product, market.native_symbol)
+        try:
+            trades = self._decoder.decode_trades(body, feed)
+        except DecodeError as error:
+            raise DecodeError(f"{self._exchange}: {request.path}: {error}") from error
+        for trade in trades:
+            if trade.symbol != market.symbol:
+                raise DecodeError(
+                    f"{self._exchange}: {request.path}: asked for {market.native_symbol} and "
+                    f"expected {market.symbol}, got {trade.symbol}"
+                )
+        return Page(body, trades)
+
+    def _client(self, product: Product) -> RestClient:
+        if product not in self._clients:
+            url = self._settings.exchanges[self._exchange].rest_urls[product]
+            self._clients[product] = RestClient(url, self._history.pause_ms, self._headers)
+        return self._clients[product]

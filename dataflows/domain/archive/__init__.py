@@ -1,0 +1,1 @@
+"""The archive: processed records, read in order."""

@@ -1,0 +1,1 @@
+"""Order books: read, kept from snapshots and deltas, averaged by minute."""

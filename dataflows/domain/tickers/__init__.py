@@ -1,0 +1,1 @@
+"""Tickers: read, and merged into one normal form."""

@@ -1,0 +1,1 @@
+"""Trades: read, deduplicated, folded into the minutes of a symbol."""

@@ -1,0 +1,115 @@
+"""Minutes counted again from an exchange's own history: what a backfill makes of past trades.
+
+The same clock and the same fold as in the dataflow, over trades in the order of their times; and
+which of the rows say something that the stored ones do not.
+"""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Final, NamedTuple, TypeAlias
+
+from msgspec.structs import replace
+
+from dataflows.domain.event_time import ExchangeClock, Limits
+from dataflows.domain.trades.minutes import MINUTE_NS, STATE_VERSION, SymbolMinutes
+from schemas.records import TakerVolume, Trade
+
+# A recounted minute replaces whatever the dataflow wrote, and what it may still write of trades
+# that come late: its revisions are numbered from another million on, with each recount.
+RECOUNT: Final = 1_000_000
+
+Key: TypeAlias = tuple[str, int]
+"""Symbol and minute, in seconds."""
+
+
+class Stored(NamedTuple):
+    """What a table has of a minute."""
+
+    values: tuple[Decimal | int | bool | None, ...]
+    """As :func:`values_of`."""
+    trades: int
+    revision: int
+
+
+def values_of(row: TakerVolume) -> tuple[Decimal | int | bool | None, ...]:
+    """What has to be equal for two rows to say the same."""
+    return (
+        row.taker_buy_volume, row.taker_sell_volume, row.taker_buy_notional,
+        row.taker_sell_notional, row.buy_count, row.sell_count, row.open, row.high, row.low,
+        row.close, row.is_final,
+    )  # fmt: skip
+
+
+class Recount:
+    """Counts minutes of one exchange again.
+
+    Args:
+        exchange: The exchange id.
+        start_ns: The first minute's start.
+        last_minutes: The last minute before it in which each symbol traded, from the Unix epoch:
+            a symbol that is known has rows of zeros where others trade.
+        active: Minutes in which the exchange is known to have been alive.
+    """
+
+    def __init__(
+        self, exchange: str, start_ns: int, last_minutes: Mapping[str, int], active: Iterable[int]
+    ) -> None:
+        first = start_ns // MINUTE_NS
+        limits = Limits(lateness_ns=0, horizon_ns=0, future_ns=MINUTE_NS)
+        state = (start_ns, first, sorted(active), dict(last_minutes))
+        self._clock = ExchangeClock(exchange, limits, state)
+        self._symbols = {
+            symbol: SymbolMinutes(exchange, symbol, 0, (STATE_VERSION, last, first, {}))
+            for symbol, last in last_minutes.items()
+        }
+        self._exchange = exchange
+
+    def fold(self, trades: list[Trade], end_ns: int, now_ns: int) -> list[TakerVolume]:
+        """The rows of all minutes before a time.
+
+        Args:
+            trades: All of them that are newer than those of the call before, each once.
+            end_ns: The end of a minute.
+            now_ns: The wall clock.
+        """
+        in_order = sorted(trades, key=lambda trade: trade.time_ns)
+        self._clock.take([(now_ns, in_order)], int)
+        self._clock.finish_until(end_ns)
+        rows = []
+        for batch in self._clock.collect():
+            symbol = batch.key.partition(":")[2]
+            minutes = self._symbols.get(symbol)
+            if minutes is None:
+                minutes = self._symbols[symbol] = SymbolMinutes(self._exchange, symbol, 0)
+            rows += minutes.fold(batch)
+        return rows
+
+
+class Verdict(NamedTuple):
+    """What is to become of recounted rows."""
+
+    changed: list[TakerVolume]
+    """To be written."""
+    same: int
+    fewer: list[TakerVolume]
+    """The exchange's history has fewer trades than the table: those are kept."""
+
+
+def compare(rows: Iterable[TakerVolume], stored: Mapping[Key, Stored], revision: int) -> Verdict:
+    """Which rows say something new; those get revisions from `revision` on."""
+    changed, fewer, same = [], [], 0
+    for row in rows:
+        known = stored.get((row.symbol, row.minute))
+        if known is not None and known.values == values_of(row):
+            same += 1
+        elif known is not None and known.trades > row.buy_count + row.sell_count:
+            fewer.append(row)
+        else:
+            changed.append(replace(row, revision=revision + row.revision))
+    return Verdict(changed, same, fewer)
+
+
+def next_recount(stored: Iterable[Stored]) -> int:
+    """Where the revisions of this recount begin."""
+    newest = max((row.revision for row in stored), default=0)
+    return (newest // RECOUNT + 1) * RECOUNT

@@ -1,0 +1,93 @@
+"""The minutes of one symbol: what becomes of them when they are final, stored, and revised."""
+
+import copy
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataflows.domain.trades.minutes import MINUTE_NS, MinuteState, SymbolMinutes, TradeBatch
+from schemas.records import TakerVolume, Trade, TradeId
+
+AT = 29_000_000
+HORIZON_MINUTES = 5
+IDS = st.integers(0, 60) | st.integers(10**38, 10**38 + 20) | st.sampled_from(["a", "b-1", "ü"])
+
+
+def trade(trade_id: TradeId, at: int = AT, size: str = "1.50", *, buys: bool = True) -> Trade:
+    price = Decimal("100.10")
+    time_ns = at * MINUTE_NS + (trade_id if isinstance(trade_id, int) else 7) % MINUTE_NS
+    return Trade("A-B", trade_id, time_ns, buys, price, Decimal(size), price * Decimal(size))
+
+
+def batch(final_before: int, *trades: Trade, late: list[Trade] | None = None) -> TradeBatch:
+    runs: dict[int, list[Trade]] = {}
+    for each in trades:
+        runs.setdefault(each.time_ns // MINUTE_NS, []).append(each)
+    return TradeBatch("okx:A-B", list(runs.items()), late or [], final_before)
+
+
+def restarted(minutes: SymbolMinutes) -> SymbolMinutes:
+    return SymbolMinutes("okx", "A-B", HORIZON_MINUTES, copy.deepcopy(minutes.state()))
+
+
+def test_a_late_trade_revises_a_minute_that_was_final_and_stored() -> None:
+    minutes = SymbolMinutes("okx", "A-B", HORIZON_MINUTES)
+    (final,) = minutes.fold(batch(AT + 1, trade(1), trade(10**38)))
+
+    (revised,) = restarted(minutes).fold(batch(AT + 1, late=[trade(2), trade(1)]))
+
+    assert (final.revision, final.buy_count, str(final.taker_buy_volume)) == (1, 2, "3.00")
+    assert (revised.revision, revised.buy_count, revised.duplicate_trades) == (2, 3, 1)
+    assert str(revised.taker_buy_volume) == "4.50"
+
+
+def test_minutes_beyond_the_horizon_are_forgotten() -> None:
+    minutes = SymbolMinutes("okx", "A-B", HORIZON_MINUTES)
+    for at in range(AT, AT + 20):
+        minutes.fold(batch(at, trade(at, at)))
+
+    kept = minutes.state()[3]
+
+    assert sorted(kept) == list(range(AT + 19 - HORIZON_MINUTES, AT + 20))
+
+
+def test_the_state_of_the_first_version_is_read() -> None:
+    price, time_ns = Decimal("100.10"), AT * MINUTE_NS + 1
+    packed: MinuteState = (
+        Decimal("1.50"), Decimal(0), Decimal("150.150"), Decimal(0), 1, 0,
+        price, price, price, price, time_ns, time_ns, 1, 1, 0, 0, ([1], [1], []),
+    )  # fmt: skip
+    state = (1, AT, AT + 1, {AT: packed, AT + 1: packed})
+
+    minutes = SymbolMinutes("okx", "A-B", HORIZON_MINUTES, state)  # type: ignore[arg-type]
+
+    (revised,) = minutes.fold(batch(AT + 1, late=[trade(1), trade(2)]))
+    assert (revised.buy_count, revised.duplicate_trades) == (2, 1)
+    (final,) = minutes.fold(batch(AT + 2))
+    assert (final.minute, final.buy_count) == ((AT + 1) * 60, 1)
+
+
+@given(
+    st.lists(
+        st.tuples(IDS, st.integers(0, 9), st.booleans(), st.sampled_from(["1", "0.10", "2E+3"])),
+        max_size=60,
+    )
+)
+def test_a_restart_at_any_place_does_not_show(
+    drawn: list[tuple[TradeId, int, bool, str]],
+) -> None:
+    one = other = SymbolMinutes("okx", "A-B", HORIZON_MINUTES)
+    final_before = AT
+    rows: tuple[list[TakerVolume], list[TakerVolume]] = ([], [])
+    for trade_id, ahead, buys, size in drawn:
+        at = max(final_before + ahead - HORIZON_MINUTES, AT)
+        made = trade(trade_id, at, size, buys=buys)
+        final_before = max(final_before, at)
+        taken = batch(final_before, made) if at >= final_before else batch(
+            final_before, late=[made]
+        )  # fmt: skip
+        rows[0].extend(one.fold(taken))
+        rows[1].extend(other.fold(taken))
+        other = restarted(other)
+    assert rows[0] == rows[1]
