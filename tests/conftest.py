@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import msgspec
@@ -17,9 +17,11 @@ from psycopg import sql
 from connectors.local.cache import remove
 from connectors.local.stack import Stack, state_folder
 from connectors.process.environment import Environment, checkout
+from tests.dataflows.archive import Archive
+from tests.dataflows.harness import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -107,6 +109,28 @@ def minio(_minio_server: Environment) -> Environment:
         region_name=environment.aws_region,
     ).create_bucket(Bucket=environment.s3_bucket)
     return environment
+
+
+@pytest.fixture
+def make_pipeline(
+    services: Environment, postgres_dsn: str, tmp_path: Path
+) -> Iterator[Callable[..., Pipeline]]:
+    """Makes pipelines of the test's own; the arguments are those of the class."""
+    made: list[Pipeline] = []
+
+    def make(**arguments: Any) -> Pipeline:
+        made.append(Pipeline(services, postgres_dsn, tmp_path, **arguments))
+        return made[-1]
+
+    yield make
+    for pipeline in made:
+        pipeline.kill_all()
+
+
+@pytest.fixture
+def archive(make_pipeline: Callable[..., Pipeline], minio: Environment) -> Archive:
+    """A pipeline with a bucket; a quiet partition's records are stored after a second."""
+    return Archive(make_pipeline(changes={"archive": {"time_limit_ms": 1_000}}), minio)
 
 
 @pytest.hookimpl(trylast=True)
