@@ -33,6 +33,10 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     """In base units, also for contracts."""
     notional: Decimal
     """In quote units."""
+    first_id: int | None = None
+    """First id that the row covers, up to `trade_id`, at an exchange that publishes the same fills
+    one by one and aggregated (OKX): `trade_id` itself for a single fill. `None`: no other row
+    covers the id."""
 
 
 class TickerUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -158,6 +162,7 @@ class TakerVolume(msgspec.Struct, frozen=True, gc=False):
     taker_sell_notional: Decimal
     buy_count: int
     sell_count: int
+    """Trades by their ids: an aggregate of OKX counts as its fills, one of Binance as one."""
     open: Decimal | None
     high: Decimal | None
     low: Decimal | None

@@ -65,6 +65,7 @@ class _TradeRow(msgspec.Struct, gc=False, rename="camel"):
     sz: Decimal
     side: Literal["buy", "sell"]
     ts: int
+    count: int = 0
 
 
 class _TradeArg(msgspec.Struct, gc=False):
@@ -187,13 +188,19 @@ def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:
         DecodeError: A field is missing or wrong, or the size of a contract is not configured.
     """
     try:
-        return _trades(_trade_frame.decode(frame).data, feed)
+        trade_frame = _trade_frame.decode(frame)
+        return _trades(trade_frame.data, feed, are_fills=trade_frame.arg.channel == "trades-all")
     except FAILURES:
         # The words for what was wrong, and the bodies of REST, are worth a second look.
         with decoding(_NAME):
-            if _classified(frame)[0] != "trade":
+            frame_kind, form = _classified(frame)
+            if frame_kind != "trade":
                 return []
-            return _trades(_trade_rows.decode(frame).data, feed)
+            if form == "channel":
+                trade_frame = _trade_frame.decode(frame)
+                are_fills = trade_frame.arg.channel == "trades-all"
+                return _trades(trade_frame.data, feed, are_fills=are_fills)
+            return _trades(_trade_rows.decode(frame).data, feed, are_fills=True)
 
 
 def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
@@ -256,7 +263,11 @@ def _rest_kind(code: str, frame: bytes) -> Kind:
     return "trade" if rows and rows[0].trade_id else "other"
 
 
-def _trades(rows: list[_TradeRow], feed: Feed) -> list[Trade]:
+def _trades(rows: list[_TradeRow], feed: Feed, *, are_fills: bool) -> list[Trade]:
+    """Return the trades of rows: single fills, or fills of one taker order at one price together.
+
+    The id of an aggregate is its last fill's, and the ids of its fills count up one by one.
+    """
     trades: list[Trade] = []
     try:
         for row in rows:
@@ -269,7 +280,11 @@ def _trades(rows: list[_TradeRow], feed: Feed) -> list[Trade]:
                 size, notional = contract_amounts(price, size, unit, product)
             time_ns = ns_of_ms(row.ts)
             buys = row.side == "buy"
-            trades.append(Trade(symbol, row.trade_id, time_ns, buys, price, size, notional))
+            last_id = row.trade_id
+            first_id = last_id - row.count + 1 if row.count > 1 else None
+            if are_fills:
+                first_id = last_id
+            trades.append(Trade(symbol, last_id, time_ns, buys, price, size, notional, first_id))
     except DecodeError as error:
         raise DecodeError(f"{error} - at `$.data[{len(trades)}]`") from error
     return trades

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from dataflows.domain.trades.fills import Fills, FillState
 from dataflows.domain.trades.trade_ids import SeenIds, SeenState
 from schemas.numbers import SUM, quotient
 from schemas.records import TakerVolume, Trade, TradeId
@@ -44,11 +45,29 @@ class TradeBatch(msgspec.Struct, frozen=True, gc=False):
     """The symbol was silent for so long that its state is given up."""
 
 
-MinuteState: TypeAlias = tuple[
-    Decimal, Decimal, Decimal, Decimal, int, int,
-    Decimal | None, Decimal | None, Decimal | None, Decimal | None,
-    int, int, TradeId, TradeId, int, int, SeenState,
-]  # fmt: skip
+class MinuteState(msgspec.Struct, array_like=True, gc=False):
+    """The stored form of a minute; fields are only ever added at the end, with a default."""
+
+    buy_volume: Decimal
+    sell_volume: Decimal
+    buy_notional: Decimal
+    sell_notional: Decimal
+    buy_count: int
+    sell_count: int
+    open: Decimal | None
+    high: Decimal | None
+    low: Decimal | None
+    close: Decimal | None
+    first_ns: int
+    last_ns: int
+    first_id: TradeId
+    last_id: TradeId
+    late: int
+    duplicates: int
+    seen: SeenState
+    fills: list[FillState] = []
+
+
 SymbolState: TypeAlias = tuple[int, int | None, int, dict[int, bytes]]
 
 # Not MessagePack: an id may have more than 64 bits.
@@ -60,7 +79,8 @@ class Minute:
     """Sums of one minute, exact, and the same whatever the order of the trades."""
 
     __slots__ = (
-        "buy_count", "buy_notional", "buy_volume", "close", "duplicates", "first_id", "first_ns",
+        "buy_count", "buy_notional", "buy_volume", "close", "duplicates", "fills", "first_id",
+        "first_ns",
         "high", "last_id", "last_ns", "late", "low", "open", "seen", "sell_count", "sell_notional",
         "sell_volume",
     )  # fmt: skip
@@ -78,15 +98,20 @@ class Minute:
         self.last_id: TradeId = 0
         self.late = self.duplicates = 0
         self.seen = SeenIds()
+        self.fills = Fills()
 
     def add(self, trades: list[Trade]) -> int:
-        """Folds trades of this minute in, under the :data:`SUM` context; how many were new.
+        """Fold trades of this minute in, under the :data:`SUM` context; return how many were new.
 
-        The innermost loop of the dataflow: by columns, so that the loops are the interpreter's.
+        The innermost loop of the dataflow works by columns, because a comprehension is faster
+        than a loop with a branch for each trade.
         """
         ids = [trade.trade_id for trade in trades]
-        if not self.seen.extend(ids):
+        if [trade.first_id for trade in trades].count(None) < len(trades):
+            trades = list(filter(None, map(self._uncounted, trades)))
+        elif not self.seen.extend(ids):
             trades = [trade for trade in trades if self.seen.add(trade.trade_id)]
+        if len(trades) < len(ids):
             self.duplicates += len(ids) - len(trades)
             if not trades:
                 return 0
@@ -101,6 +126,27 @@ class Minute:
             self.sell_count += len(sells)
         self._add_prices(trades)
         return len(trades)
+
+    def _uncounted(self, trade: Trade) -> Trade | None:
+        """Return what of the trade has not been counted yet, or `None`.
+
+        The counts are of fills, so that a row counts the same aggregated and one by one.
+        """
+        first_id, last_id = trade.first_id, trade.trade_id
+        if first_id is None or isinstance(last_id, str):
+            return trade if self.seen.add(last_id) else None
+        new = self.seen.add_range(first_id, last_id)
+        if first_id == last_id:
+            if new:
+                self.fills.add(trade)
+            return trade if new else None
+        if not new:
+            return None
+        if trade.taker_buys:
+            self.buy_count += new - 1
+        else:
+            self.sell_count += new - 1
+        return trade if new == last_id - first_id + 1 else self.fills.remainder(trade)
 
     def _add_prices(self, trades: list[Trade]) -> None:
         prices = [trade.price for trade in trades]
@@ -128,26 +174,31 @@ class Minute:
                 self.last_ns, self.last_id, self.close = time_ns, trade.trade_id, trade.price
 
     def packed(self) -> bytes:
-        """All of it as bytes."""
-        state: MinuteState = (
+        """Return all of it as bytes."""
+        state = MinuteState(
             self.buy_volume, self.sell_volume, self.buy_notional, self.sell_notional,
             self.buy_count, self.sell_count, self.open, self.high, self.low, self.close,
             self.first_ns, self.last_ns, self.first_id, self.last_id,
             self.late, self.duplicates, self.seen.state(),
+            self.fills.state(self.seen.intervals()),
         )  # fmt: skip
         return _encode(state)
 
     @classmethod
     def unpacked(cls, packed: bytes) -> "Minute":
-        """The minute that was packed."""
-        minute = cls()
-        (
-            minute.buy_volume, minute.sell_volume, minute.buy_notional, minute.sell_notional,
-            minute.buy_count, minute.sell_count, minute.open, minute.high, minute.low, minute.close,
-            minute.first_ns, minute.last_ns, minute.first_id, minute.last_id,
-            minute.late, minute.duplicates, seen,
-        ) = _decode(packed)  # fmt: skip
-        minute.seen = SeenIds(seen)
+        """Return the minute that was packed."""
+        minute, state = cls(), _decode(packed)
+        minute.buy_volume, minute.sell_volume = state.buy_volume, state.sell_volume
+        minute.buy_notional, minute.sell_notional = state.buy_notional, state.sell_notional
+        minute.buy_count, minute.sell_count = state.buy_count, state.sell_count
+        minute.open, minute.high, minute.low, minute.close = (
+            state.open, state.high, state.low, state.close,
+        )  # fmt: skip
+        minute.first_ns, minute.last_ns = state.first_ns, state.last_ns
+        minute.first_id, minute.last_id = state.first_id, state.last_id
+        minute.late, minute.duplicates = state.late, state.duplicates
+        minute.seen = SeenIds(state.seen)
+        minute.fills = Fills(state.fills)
         return minute
 
 

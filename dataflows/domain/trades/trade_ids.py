@@ -1,6 +1,6 @@
 """Which trades were seen: exact deduplication in little memory."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import TypeAlias
 
 from schemas.records import TradeId
@@ -52,6 +52,24 @@ class SeenIds:
             self._firsts.append(first)
             lasts.append(after - 1)
         return True
+
+    def add_range(self, first: int, last: int) -> int:
+        """Note the ids of a closed range and return how many of them were new."""
+        firsts, lasts = self._firsts, self._lasts
+        begin = bisect_left(lasts, first - 1)  # the first interval that overlaps it or touches it
+        end = bisect_right(firsts, last + 1)  # behind the last one
+        new = last - first + 1
+        for old_first, old_last in zip(firsts[begin:end], lasts[begin:end], strict=True):
+            new -= max(0, min(old_last, last) - max(old_first, first) + 1)
+        if begin < end:
+            first, last = min(first, firsts[begin]), max(last, lasts[end - 1])
+        firsts[begin:end] = [first]
+        lasts[begin:end] = [last]
+        return new
+
+    def intervals(self) -> list[tuple[int, int]]:
+        """Return the first and last id of each run of numeric ids, in their order."""
+        return list(zip(self._firsts, self._lasts, strict=True))
 
     def state(self) -> SeenState:
         """A copy to store; the constructor takes it back."""

@@ -123,6 +123,7 @@ class TestTrades:
                 price=Decimal("29963.2"),
                 size=Decimal("0.00001"),
                 notional=Decimal("0.299632"),
+                first_id=242720720,
             ),
             Trade(
                 symbol="BTC-USDT",
@@ -132,9 +133,18 @@ class TestTrades:
                 price=Decimal("29964.1"),
                 size=Decimal("0.00001"),
                 notional=Decimal("0.299641"),
+                first_id=242720719,
             ),
         ]
         assert [t.taker_buys for t in okx.decode_trades(REST[1], FEED)] == [False, True]
+
+    def test_an_aggregate_covers_the_ids_of_its_fills(self) -> None:
+        (aggregate,) = okx.decode_trades(TRADES[17], FEED)  # count 3
+        (fill,) = okx.decode_trades(TRADES[18], FEED)  # of trades-all
+        (alone,) = okx.decode_trades(TRADES[16], FEED)  # count 1
+        assert (aggregate.first_id, aggregate.trade_id) == (130639472, 130639474)
+        assert fill.first_id == fill.trade_id
+        assert alone.first_id is None
 
     @pytest.mark.parametrize(
         ("old", "new", "message"),

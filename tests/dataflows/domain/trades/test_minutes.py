@@ -2,11 +2,12 @@
 
 import copy
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflows.domain.trades.minutes import MINUTE_NS, MinuteState, SymbolMinutes, TradeBatch
+from dataflows.domain.trades.minutes import MINUTE_NS, SymbolMinutes, TradeBatch
 from schemas.records import TakerVolume, Trade, TradeId
 
 AT = 29_000_000
@@ -54,13 +55,13 @@ def test_minutes_beyond_the_horizon_are_forgotten() -> None:
 
 def test_the_state_of_the_first_version_is_read() -> None:
     price, time_ns = Decimal("100.10"), AT * MINUTE_NS + 1
-    packed: MinuteState = (
+    packed: Any = (
         Decimal("1.50"), Decimal(0), Decimal("150.150"), Decimal(0), 1, 0,
         price, price, price, price, time_ns, time_ns, 1, 1, 0, 0, ([1], [1], []),
     )  # fmt: skip
     state = (1, AT, AT + 1, {AT: packed, AT + 1: packed})
 
-    minutes = SymbolMinutes("okx", "A-B", HORIZON_MINUTES, state)  # type: ignore[arg-type]
+    minutes = SymbolMinutes("okx", "A-B", HORIZON_MINUTES, state)
 
     (revised,) = minutes.fold(batch(AT + 1, late=[trade(1), trade(2)]))
     assert (revised.buy_count, revised.duplicate_trades) == (2, 1)

@@ -70,3 +70,15 @@ def test_a_state_is_a_copy() -> None:
     SeenIds(state).add(9)
 
     assert state == ([1], [1], [])
+
+
+@given(st.lists(st.tuples(st.integers(-3, 30), st.integers(0, 6))))
+def test_a_range_counts_the_ids_that_a_set_does_not_have(ranges: list[tuple[int, int]]) -> None:
+    seen, one_by_one, reference = SeenIds(), SeenIds(), set[int]()
+    for first, more in ranges:
+        ids = range(first, first + more + 1)
+        assert seen.add_range(ids[0], ids[-1]) == len(set(ids) - reference)
+        reference.update(ids)
+        for each in ids:
+            one_by_one.add(each)
+    assert seen.state() == one_by_one.state()
