@@ -68,9 +68,14 @@ def _drain(number: int, frame: FrameType | None) -> None:
 
 def _serve_health(health: Health) -> None:
     port = os.environ.get("METRICS_PORT")
+    # Metrics name topics and exchanges: they are for this machine unless somebody says otherwise.
+    host = os.environ.get("METRICS_HOST", "127.0.0.1")
     if not port:
         return
     try:
-        serve(int(port), health)
+        serve(host, int(port), health)
     except (ValueError, OverflowError, OSError) as error:
-        raise SettingsError(f"METRICS_PORT is {port!r}: {error}; expected a free port") from error
+        raise SettingsError(
+            f"METRICS_PORT is {port!r}: {error}; expected a free port of the address {host} "
+            "(METRICS_HOST)"
+        ) from error

@@ -24,6 +24,7 @@ from connectors.kafka.lag import PartitionLag, lags
 from connectors.local.processes import ServiceError
 from connectors.local.progress import Progress
 from connectors.local.stack import BUILDER, NAMES, TITLES, VARIABLES, Stack, state_folder
+from connectors.local.supervisor import stop_leftovers
 from connectors.process import probes
 from connectors.process.environment import Environment, checkout, load_settings
 from schemas.errors import MarketflowError
@@ -82,9 +83,12 @@ def up(folder: Path, *, wait_minio: bool) -> None:
 @_with_state
 @click.option("--purge", is_flag=True, help="Also delete their data, credentials and logs.")
 def down(folder: Path, *, purge: bool) -> None:
-    """Stop the services that `up` started, and nothing else."""
+    """Stop the services that `up` started, and what a killed `run` left; nothing else."""
     with Progress() as progress:
-        if not Stack(folder).stop(purge=purge, progress=progress):
+        left = stop_leftovers(folder / "run")
+        if left:
+            progress.done("marketflow", f"stopped {left} processes of `run`")
+        if not Stack(folder).stop(purge=purge, progress=progress) and not left:
             progress.done("Services", "nothing was running")
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 VERSION: Final = "4.1.1"
 STOP_SIGNAL: Final = signal.SIGTERM
 STOP_TIMEOUT_SECONDS: Final = 20.0
+RECOVERY_TIMEOUT_SECONDS: Final = 600.0
 
 _CACHE_NAME: Final = f"kafka-{VERSION}"
 _JARS: Final = Path(__file__).with_name("kafka-jars.txt")
@@ -40,6 +41,9 @@ _JARS: Final = Path(__file__).with_name("kafka-jars.txt")
 _DOWNLOADS_AT_ONCE: Final = 8
 _SCRATCH: Final = "downloads"
 _OLDEST_JAVA: Final = 17
+
+# Without it a Java runtime cannot open a path that is not ASCII.
+_ANY_PATH: Final = {"LC_ALL": "C.UTF-8"}
 
 _PROPERTIES: Final = """\
 process.roles=broker,controller
@@ -106,7 +110,8 @@ def start(launch: Launch, running: Process | None) -> None:
         process=process,
         name="Kafka",
         log=launch.log,
-        timeout_seconds=60,
+        # After a crash a broker reads its logs again before it answers.
+        timeout_seconds=RECOVERY_TIMEOUT_SECONDS,
     )
 
 
@@ -137,7 +142,12 @@ def _spawn(launch: Launch) -> Process:
     if not data.exists():
         _format(run, launch)
     properties = _configure(launch.folder / "server.properties", launch.ports, data)
-    return spawn([*run, "kafka.Kafka", str(properties)], log=launch.log, record=launch.record)
+    return spawn(
+        [*run, "kafka.Kafka", str(properties)],
+        log=launch.log,
+        record=launch.record,
+        environment=_ANY_PATH,
+    )
 
 
 def bootstrap_servers(ports: Mapping[str, int]) -> str:
@@ -150,11 +160,17 @@ def _configure(properties: Path, ports: Mapping[str, int], data: Path) -> Path:
         _PROPERTIES.format(
             port=ports["kafka"],
             controller_port=ports["kafka-controller"],
-            # A backslash escapes in this format, so a path with one needs two.
-            data=str(data).replace("\\", "\\\\"),
+            data=_escaped(str(data)),
         )
     )
     return properties
+
+
+def _escaped(text: str) -> str:
+    """Return text as Java reads it in a properties file, which is not UTF-8."""
+    units = text.replace("\\", "\\\\").encode("utf-16-be")
+    codes = [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)]
+    return "".join([chr(code) if code < 128 else f"\\u{code:04x}" for code in codes])  # noqa: PLR2004  # ASCII
 
 
 def _format(run: list[str], launch: Launch) -> None:
@@ -172,6 +188,7 @@ def _format(run: list[str], launch: Launch) -> None:
                 # One word: a random id may begin with a dash.
                 *(f"--cluster-id={cluster}", "--config", str(properties)),
             ],
+            env={**os.environ, **_ANY_PATH},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

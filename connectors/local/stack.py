@@ -64,6 +64,8 @@ REGION: Final = "us-east-1"
 
 # The detached process that builds MinIO is stopped like a service.
 BUILDER: Final = "minio-builder"
+# What an interrupted start gives each server to end in.
+ABANDON_SECONDS: Final = 5.0
 _PORTS: Final[dict[Name, tuple[str, ...]]] = {
     "kafka": ("kafka", "kafka-controller"),
     "postgres": ("postgres",),
@@ -186,6 +188,11 @@ class Stack:
                 self._purge()
         return running
 
+    def stop_now(self) -> None:
+        """Stop what was started without waiting for a start that is still under way."""
+        for name, process in self.state().processes.items():
+            stop(process, with_signal=_HOW_TO_STOP[name][0], timeout_seconds=ABANDON_SECONDS)
+
     def state(self) -> State:
         """Read what was started, as far as anything was."""
         try:
@@ -303,6 +310,7 @@ class Stack:
             ports=state.ports,
             record=lambda process: self._record(name, process),
             report=lambda step: shown.show(TITLES[name], step),
+            note=lambda text: shown.done(TITLES[name], text),
         )
         credentials = self._credentials()
         process = state.processes.get(name) if state.is_running(name) else None

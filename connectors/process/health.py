@@ -93,8 +93,8 @@ def checks_of(environment: Environment, services: tuple[Name, ...]) -> dict[str,
     return {name: check_of(name) for name in services}
 
 
-def serve(port: int, health: Health) -> None:
-    """Answers on all interfaces, from a thread of its own.
+def serve(host: str, port: int, health: Health) -> None:
+    """Answer from a thread of its own.
 
     Raises:
         OSError: The port is taken.
@@ -104,7 +104,7 @@ def serve(port: int, health: Health) -> None:
     class Handler(_Handler):
         subject = health
 
-    server = ThreadingHTTPServer(("", port), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
 

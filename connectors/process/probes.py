@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from connectors.process.clock import now_ns
@@ -104,8 +105,13 @@ def _s3_failure(environment: Environment) -> str | None:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:
-        s3_client(environment).list_buckets()
-    except (BotoCoreError, ClientError, ValueError) as error:
+        # Not a list of all buckets: a key may be limited to this one.
+        s3_client(environment).head_bucket(Bucket=environment.s3_bucket)
+    except ClientError as error:
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == HTTPStatus.NOT_FOUND:
+            return f"there is no bucket {environment.s3_bucket}: run `marketflow init`"
+        return str(error)
+    except (BotoCoreError, ValueError) as error:
         return str(error)
     return None
 

@@ -24,7 +24,7 @@ def get(port: int, path: str) -> tuple[int, Any]:
 
 def served(subject: Health) -> int:
     port = processes.choose_ports({"health": None})["health"]
-    serve(port, subject)
+    serve("127.0.0.1", port, subject)
     return port
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from connectors.commands.serve import listen
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from connectors.commands.cli import main; main()", "serve"]
 
 
