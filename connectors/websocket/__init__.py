@@ -1,0 +1,1 @@
+"""WebSocket clients behind one small interface, so that no session depends on one library."""
