@@ -6,19 +6,23 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 PYTHON ?= python3
 STATE := .marketflow
-UV_VERSION := 0.13.8
+UV_PINNED := connectors/local/uv.txt
+UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' $(UV_PINNED))
 UV := $(STATE)/bootstrap/bin/uv
 # Files that stand for a finished step: an interrupted one is done again from its start.
 BOOTSTRAPPED := $(STATE)/bootstrap/uv-$(UV_VERSION)
 INSTALLED := .venv/installed
 
-.PHONY: help run test test-k8s fuzz soak bench up down lint
+.PHONY: help run live test test-k8s fuzz soak bench up down lint
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
 
 run: $(INSTALLED) ## Run the whole pipeline with recorded market data, on this machine
 	@.venv/bin/marketflow run $(ARGS)
+
+live: $(INSTALLED) ## The same with the real exchanges' data
+	@.venv/bin/marketflow run --data live $(ARGS)
 
 test: $(INSTALLED) ## Run all tests, against real services
 	@.venv/bin/pytest $(ARGS)
@@ -66,7 +70,7 @@ $(INSTALLED): requirements-dev.lock pyproject.toml $(BOOTSTRAPPED)
 	@$(UV) pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(BOOTSTRAPPED):
+$(BOOTSTRAPPED): $(UV_PINNED)
 	@echo "Installing uv $(UV_VERSION), which installs the rest"
 	@rm -rf $(STATE)/bootstrap
 	@$(PYTHON) -m venv $(STATE)/bootstrap || { \
@@ -74,7 +78,7 @@ $(BOOTSTRAPPED):
 			"apt install python3-venv; elsewhere: name another Python, make PYTHON=…" >&2; \
 		exit 1; }
 	@$(STATE)/bootstrap/bin/python -m pip install --quiet --disable-pip-version-check \
-		--only-binary :all: uv==$(UV_VERSION)
+		--only-binary :all: --require-hashes --requirement $(UV_PINNED)
 	@touch $@
 
 endif

@@ -104,6 +104,32 @@ def test_a_killed_run_does_not_stand_in_the_way_of_the_next(folder: Path) -> Non
     assert second.returncode == 0, output
 
 
+def test_down_stops_flows_and_services_of_a_killed_run(folder: Path) -> None:
+    killed = start(folder, choose_ports({"api": None})["api"])
+    wait_for(lambda: any(_is_flow(process) for process in processes_of(folder)))
+    killed.kill()
+    killed.communicate()
+
+    down = subprocess.run(
+        [MARKETFLOW, "down", "--state", str(folder)], capture_output=True, text=True, check=True
+    )
+
+    assert "processes of `run`" in down.stderr
+    assert processes_of(folder) == []
+
+
+def test_ctrl_c_during_the_start_ends_it_within_seconds(folder: Path) -> None:
+    run = start(folder, choose_ports({"api": None})["api"])
+    wait_for(lambda: (folder / "services.json").exists())
+
+    run.send_signal(signal.SIGINT)
+
+    output, _ = run.communicate(timeout=30)
+    assert run.returncode == 130, output
+    assert "Traceback" not in output
+    wait_for(lambda: processes_of(folder) == [])
+
+
 def _is_flow(process: psutil.Process) -> bool:
     try:
         return "dataflows.taker_volume" in process.cmdline()
