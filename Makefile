@@ -16,7 +16,7 @@ INSTALLED := .venv/installed
 .PHONY: help run live test test-k8s fuzz soak bench up down lint
 
 help: ## Show this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
 
 run: $(INSTALLED) ## Run the whole pipeline with recorded market data, on this machine
 	@.venv/bin/marketflow run $(ARGS)
