@@ -120,7 +120,7 @@ def test_down_stops_flows_and_services_of_a_killed_run(folder: Path) -> None:
 
 def test_ctrl_c_during_the_start_ends_it_within_seconds(folder: Path) -> None:
     run = start(folder, choose_ports({"api": None})["api"])
-    wait_for(lambda: (folder / "services.json").exists())
+    wait_for((folder / "services.json").exists)
 
     run.send_signal(signal.SIGINT)
 
