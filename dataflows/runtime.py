@@ -11,10 +11,10 @@ from typing import Final
 
 from bytewax.dataflow import Dataflow
 
-from connectors.kafka.source import STOP
 from connectors.process import logs
 from connectors.process.environment import Environment, load_settings
 from connectors.process.health import Health, checks_of, serve
+from connectors.process.lifecycle import STOP
 from connectors.process.probes import Name
 from schemas.errors import MarketflowError, SettingsError
 from schemas.settings import Settings

@@ -147,6 +147,10 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """The step of the dataflow that refused it."""
     exchange: str = "unknown"
     """Whose record it is, where its key or partition says so."""
+    original_sha256: str | None = None
+    """Of the value, where this holds only the beginning of it: the original is in its topic."""
+    original_bytes: int | None = None
+    """How long the value is then."""
 
 
 class TakerVolume(msgspec.Struct, frozen=True, gc=False):

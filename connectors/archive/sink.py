@@ -7,20 +7,20 @@ away the flow is held back, and goes on by itself.
 
 import logging
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from bytewax.outputs import StatefulSinkPartition
+from typing_extensions import override
 
 from connectors.archive.client import make_client
 from connectors.archive.runs import PartitionRuns, RunState
-from connectors.kafka.source import STOP
 from connectors.process import clock, metrics
 from connectors.process.environment import Environment
-from connectors.process.health import HEART
+from connectors.process.lifecycle import HEART, STOP
+from connectors.sinks import LaneSink
 from schemas.archive import ArchiveBatch, ArchiveObject
 from schemas.errors import UndeliveredError
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("marketflow.archive")
 
-LANES: Final = ("0", "1", "2", "3")
 # Partitions are stored side by side; the objects of one in the order of its log.
 UPLOADS: Final = 8
 
@@ -40,7 +39,7 @@ _EXISTS: Final = frozenset({409, 412})
 LaneState: TypeAlias = dict[str, RunState]
 
 
-class ArchiveSink(FixedPartitionedSink[ArchiveBatch, LaneState]):
+class ArchiveSink(LaneSink[ArchiveBatch, LaneState]):
     """Takes batches by `<topic>/<partition>`.
 
     Args:
@@ -56,16 +55,8 @@ class ArchiveSink(FixedPartitionedSink[ArchiveBatch, LaneState]):
         self._most_records = most_records
         self._time_limit_ns = time_limit_ms * 1_000_000
 
-    def list_parts(self) -> list[str]:
-        """The lanes, the same ones on every worker."""
-        return list(LANES)
-
-    def part_fn(self, item_key: str) -> int:
-        """The lane of a partition: the same in every process, unlike `hash`."""
-        return zlib.crc32(item_key.encode())
-
+    @override
     def build_part(self, step_id: str, for_part: str, resume_state: LaneState | None) -> "_Lane":
-        """Opens a lane."""
         del step_id, for_part
         store = ObjectStore(make_client(self._environment), self._environment.s3_bucket)
         return _Lane(store, self._most_records, self._time_limit_ns, resume_state or {})

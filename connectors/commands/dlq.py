@@ -7,10 +7,12 @@ import logging
 import time
 from base64 import b64encode
 from collections import Counter, deque
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, cast
 
 import click
+import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +22,7 @@ from connectors.kafka.dead_letters import (
     SUFFIX,
     Replayed,
     from_record,
+    hash_of,
     original_of,
     reason_of,
     topic_of_dead_letters,
@@ -156,6 +159,7 @@ def replay(topic: str | None, reason: str, *, dry_run: bool, again: bool) -> Non
     middle the last few may be sent once more, which the flows' dedupe takes care of.
     """
     sent: Counter[_Partition] = Counter()
+    gone: list[_Letter] = []
     with _Topics.open(topic) as topics:
         replayed = topics.replayed(again=again)
         for batch in topics.read(topics.spans_after(replayed)):
@@ -164,9 +168,15 @@ def replay(topic: str | None, reason: str, *, dry_run: bool, again: bool) -> Non
                 for letter in batch
                 if letter.offset not in replayed[letter.partition] and _has(letter, reason)
             ]
+            if not dry_run:
+                chosen, lost = topics.with_originals(chosen)
+                gone += lost
             if chosen and not dry_run:
                 topics.replay(chosen, replayed)
             sent.update(letter.partition for letter in chosen)
+    for found in gone:
+        place = f"{found.letter.topic} [{found.letter.partition}] offset {found.letter.offset}"
+        click.echo(f"not replayed: the letter was cut, and {place} is not there any more", err=True)
     if not sent:
         click.echo("nothing to replay" + (f" with {reason!r} in its error" if reason else ""))
     for partition in sorted(sent):
@@ -179,6 +189,7 @@ class _Topics:
     """The dead-letter topics that exist, with the span of each partition as it is now."""
 
     def __init__(self, config: KafkaConfig, names: list[str], delivery_timeout_ms: int) -> None:
+        self._config = config
         self._producer = CheckedProducer(config, delivery_timeout_ms)
         self._consumer = Consumer(
             {
@@ -288,6 +299,53 @@ class _Topics:
         except KafkaException as error:
             raise UnavailableError(f"Kafka: replayed, but not remembered: {error}") from error
 
+    def with_originals(self, letters: list[_Letter]) -> tuple[list[_Letter], list[_Letter]]:
+        """Return letters with whole values, and those whose original is gone.
+
+        A letter that was cut gets its value, key and headers from the raw topic.
+        """
+        whole: list[_Letter] = []
+        gone: list[_Letter] = []
+        for found in letters:
+            if found.letter.original_sha256 is None:
+                whole.append(found)
+                continue
+            original = self._original(found.letter)
+            if original is None:
+                gone.append(found)
+            else:
+                whole.append(found._replace(letter=original))
+        return whole, gone
+
+    def _original(self, letter: DeadLetter) -> DeadLetter | None:
+        with closing(Consumer({**self._config, "group.id": REPLAY_GROUP}, logger=_log)) as consumer:
+            try:
+                low, high = consumer.get_watermark_offsets(
+                    TopicPartition(letter.topic, letter.partition), timeout=_TIMEOUT_SECONDS
+                )
+            except KafkaException:
+                return None
+            if not low <= letter.offset < high:
+                return None
+            consumer.assign([TopicPartition(letter.topic, letter.partition, letter.offset)])
+            messages = consumer.consume(1, timeout=_TIMEOUT_SECONDS)
+        for message in messages:
+            value = message.value()
+            if (
+                message.error() is None
+                and message.offset() == letter.offset
+                and hash_of(value) == letter.original_sha256
+            ):
+                return msgspec.structs.replace(
+                    letter,
+                    key=message.key(),
+                    value=value,
+                    headers=cast("Headers", message.headers() or []),
+                    original_sha256=None,
+                    original_bytes=None,
+                )
+        return None
+
     def _remembered(self, at: _Partition, place: TopicPartition) -> Replayed:
         span = self.spans[at]
         # Beyond the end is the memory of a topic that was deleted since.
@@ -349,6 +407,8 @@ def _text(letter: _Letter) -> str:
     inner = letter.letter
     value = inner.value or b""
     size = "none" if inner.value is None else f"{len(value):,} bytes"
+    if inner.original_bytes is not None:
+        size = f"cut, {inner.original_bytes:,} bytes in its topic"
     more = "…" if len(value) > _VALUE_BYTES_SHOWN else ""
     place = f"{inner.topic} [{inner.partition}] offset {inner.offset}"
     lines = [
@@ -383,6 +443,7 @@ def _json(letter: _Letter) -> str:
             "dead_letter_offset": letter.offset,
             "error": inner.error,
             "step": inner.step,
+            **({"original_bytes": inner.original_bytes} if inner.original_sha256 else {}),
             **_json_bytes("key", inner.key),
             **_json_bytes("value", inner.value),
             "headers": [

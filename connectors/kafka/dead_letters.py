@@ -1,9 +1,11 @@
 """Dead letters as Kafka records and back: the original untouched, why it failed in headers.
 
-A raw topic's dead letters lie in `<topic>.dlq`, in the partition they came from. Nothing here
-talks to a broker; `connectors.commands.dlq` does.
+A raw topic's dead letters lie in `<topic>.dlq`, in the partition they came from. One that is too
+large for that topic, or of a partition that it does not have, is cut or put elsewhere: no record
+ends a flow. Nothing here talks to a broker; `connectors.commands.dlq` does.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Final, TypeAlias
@@ -18,7 +20,12 @@ from schemas.records import DeadLetter
 SUFFIX: Final = ".dlq"
 
 # Kafka bounds a record as a whole: a long reason must not make a letter undeliverable.
-HEADER_BYTES: Final = 1_024
+MAX_HEADER_BYTES: Final = 1_024
+# No producer's queue and no broker's request takes much more than this at once.
+MAX_LETTER_BYTES: Final = 32_000_000
+# What is left of a value that does not fit: enough to see what it was.
+MAX_POINTER_VALUE_BYTES: Final = 1_024
+MAX_POINTER_KEY_BYTES: Final = 256
 
 _PREFIX: Final = "dlq."
 _QUOTED_OR_NUMBER: Final = re.compile(r"'[^']*'|\"[^\"]*\"|[+-]?\d[\d.,:eE+-]*")
@@ -31,37 +38,37 @@ _Range: TypeAlias = tuple[int, int]
 
 
 def topic_of_dead_letters(topic: str) -> str:
-    """The topic that a raw topic's dead letters go to."""
+    """Return the topic that a raw topic's dead letters go to."""
     return topic + SUFFIX
 
 
 def to_record(letter: DeadLetter) -> OutRecord:
-    """The record to write; reasons of an earlier failure give way to the newest."""
-    why = {
-        "error": letter.error,
-        "topic": letter.topic,
-        "partition": str(letter.partition),
-        "offset": str(letter.offset),
-        "step": letter.step,
-    }
+    """Return the record to write; reasons of an earlier failure give way to the newest.
+
+    Where its topic refuses it, a short one is written instead, which points at the original.
+    """
+    pointer = _pointer(letter)
+    if len(letter.value or b"") > MAX_LETTER_BYTES:
+        return pointer
     return OutRecord(
         topic=topic_of_dead_letters(letter.topic),
         partition=letter.partition,
         key=letter.key,
         value=letter.value,
-        headers=_own(letter.headers) + [(_PREFIX + k, _bounded(v)) for k, v in why.items()],
+        headers=[*_own(letter.headers), *_reasons(letter)],
+        instead=pointer,
     )
 
 
 def dead_letter_records(letter: DeadLetter) -> list[OutRecord]:
-    """The same as a list, which is what the Kafka sink takes; each is counted."""
+    """Count a letter and return its record in a list, which is what the Kafka sink takes."""
     named = _NAMED_REASON.match(letter.error)
     metrics.DEAD_LETTERS.labels(letter.exchange, named[1] if named else "decode").inc()
     return [to_record(letter)]
 
 
 def from_record(record: OutRecord) -> DeadLetter:
-    """The letter that a record of a dead-letter topic holds.
+    """Return the letter that a record of a dead-letter topic holds.
 
     Raises:
         DecodeError: The record is not in a dead-letter topic.
@@ -72,22 +79,26 @@ def from_record(record: OutRecord) -> DeadLetter:
         for name, value in headers
         if name.startswith(_PREFIX)
     }
-    offset = why.get("offset", "")
+    # A record that another tool put there does not say; it can be replayed all the same.
     return DeadLetter(
         topic=_topic_of_originals(record.topic),
-        partition=record.partition,
-        # A record that another tool put there does not say; it can be replayed all the same.
-        offset=int(offset) if re.fullmatch(r"[0-9]{1,18}", offset) else -1,
+        partition=_number(why.get("partition"), record.partition),
+        offset=_number(why.get("offset"), -1),
         key=record.key,
         value=record.value,
         headers=_own(headers),
         error=why.get("error", "no reason given"),
         step=why.get("step", "unknown"),
+        original_sha256=why.get("sha256"),
+        original_bytes=_number(why["size"], 0) if "size" in why else None,
     )
 
 
 def original_of(letter: DeadLetter) -> OutRecord:
-    """The record as it was in its raw topic, to be put there again."""
+    """Return the record as it was in its raw topic, to be put there again.
+
+    Not of a letter that only points at it: see `original_sha256`.
+    """
     return OutRecord(
         topic=letter.topic,
         partition=letter.partition,
@@ -97,12 +108,51 @@ def original_of(letter: DeadLetter) -> OutRecord:
     )
 
 
+def hash_of(value: bytes | None) -> str:
+    """Return what a pointer knows its original by."""
+    return hashlib.sha256(value or b"").hexdigest()
+
+
 def reason_of(letter: DeadLetter) -> str:
-    """The error without its particulars, so that errors of one kind count as one."""
+    """Return the error without its particulars, so that errors of one kind count as one."""
     named = _NAMED_REASON.match(letter.error)
     if named is not None:
         return named[1]
     return _QUOTED_OR_NUMBER.sub("…", letter.error)[:_REASON_LENGTH]
+
+
+def _pointer(letter: DeadLetter) -> OutRecord:
+    """Return the letter with the beginning of its value, and what the original is found by."""
+    size = str(len(letter.value or b"")).encode()
+    place = f"{letter.topic}/{letter.partition}/{letter.offset}"
+    # A compacted topic refuses a record without a key.
+    return OutRecord(
+        topic=topic_of_dead_letters(letter.topic),
+        partition=letter.partition,
+        key=(letter.key or place.encode())[:MAX_POINTER_KEY_BYTES],
+        value=(letter.value or b"")[:MAX_POINTER_VALUE_BYTES],
+        headers=[
+            *_reasons(letter),
+            (_PREFIX + "size", size),
+            (_PREFIX + "sha256", hash_of(letter.value).encode()),
+        ],
+    )
+
+
+def _reasons(letter: DeadLetter) -> Headers:
+    why = {
+        "error": letter.error,
+        "topic": letter.topic,
+        "partition": str(letter.partition),
+        "offset": str(letter.offset),
+        "step": letter.step,
+    }
+    return [(_PREFIX + name, _bounded(text)) for name, text in why.items()]
+
+
+def _number(text: str | None, otherwise: int) -> int:
+    """Return the number that a header names, if it does."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,18}", text) else otherwise
 
 
 def _own(headers: Headers) -> Headers:
@@ -111,10 +161,10 @@ def _own(headers: Headers) -> Headers:
 
 def _bounded(text: str) -> bytes:
     encoded = text.encode("utf-8", "backslashreplace")
-    if len(encoded) <= HEADER_BYTES:
+    if len(encoded) <= MAX_HEADER_BYTES:
         return encoded
     # Cutting may split a character: what is left of it is dropped.
-    return encoded[:HEADER_BYTES].decode("utf-8", "ignore").encode()
+    return encoded[:MAX_HEADER_BYTES].decode("utf-8", "ignore").encode()
 
 
 def _topic_of_originals(topic: str) -> str:
@@ -126,7 +176,7 @@ def _topic_of_originals(topic: str) -> str:
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """Which offsets of one dead-letter partition were replayed: all below one, and a few ranges.
+    """The offsets of one dead-letter partition that were replayed: all below one, a few ranges.
 
     The ranges come from replays of one reason only. Kafka keeps all of it as a consumer group's
     offset and the text beside it.
@@ -139,7 +189,7 @@ class Replayed(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, below: int, text: str) -> "Replayed":
-        """From a committed offset and its metadata; text that is not ours counts as none."""
+        """Read a committed offset and its metadata; text that is not ours counts as none."""
         if not _RANGES.fullmatch(text):
             return cls(below)
         parts = [part.split("-") for part in text.split(",")]
@@ -149,7 +199,7 @@ class Replayed(msgspec.Struct, frozen=True):
         return offset < self.below or any(start <= offset < end for start, end in self.ranges)
 
     def plus(self, ranges: Sequence[_Range]) -> "Replayed":
-        """The same, and these ranges too."""
+        """Return what was replayed once these ranges are, too."""
         below = self.below
         merged: list[_Range] = []
         for start, end in sorted([*self.ranges, *ranges]):

@@ -7,16 +7,18 @@ in ``snapshot()`` and raises, so that an epoch with an undelivered record is rep
 import logging
 import threading
 import time
-import zlib
-from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, Self, TypeAlias
 
 import msgspec
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from bytewax.outputs import StatefulSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from typing_extensions import override
 
 from connectors.process.metrics import FLUSH_SECONDS, PRODUCED
+from connectors.sinks import LaneSink
 from schemas.errors import UndeliveredError
 
 KafkaConfig: TypeAlias = Mapping[str, str | int | float | bool]
@@ -24,7 +26,8 @@ KafkaConfig: TypeAlias = Mapping[str, str | int | float | bool]
 
 Headers: TypeAlias = list[tuple[str, bytes | None]]
 
-LANES: Final = ("0", "1", "2", "3")
+ANY_PARTITION: Final = -1
+"""The partition of a record that may go to any."""
 
 # Set first, so that `KAFKA_*` of the environment may change them.
 _PREFERENCES: Final = {
@@ -35,7 +38,7 @@ _PREFERENCES: Final = {
     "queue.buffering.max.messages": 200_000,
     "queue.buffering.max.kbytes": 131_072,
     # Size is the broker's decision: a limit here would refuse what a topic accepts.
-    "message.max.bytes": 16_777_216,
+    "message.max.bytes": 1_000_000_000,
 }
 # Set last: without these the promise of the sink is void.
 _GUARANTEES: Final = {
@@ -55,6 +58,14 @@ _TOO_LATE: Final = (
     KafkaError._PURGE_QUEUE,  # noqa: SLF001
     KafkaError._PURGE_INFLIGHT,  # noqa: SLF001
 )
+# What a topic has against one record, and would have again.
+_REFUSED_RECORD: Final = (
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.INVALID_MSG_SIZE,
+    KafkaError.RECORD_LIST_TOO_LARGE,
+    KafkaError.INVALID_RECORD,
+)
+_UNKNOWN_PARTITION: Final = KafkaError._UNKNOWN_PARTITION  # noqa: SLF001
 
 _FULL_QUEUE_WAIT_SECONDS: Final = 0.05
 _PURGE_SECONDS: Final = 1.0
@@ -70,18 +81,27 @@ class OutRecord(msgspec.Struct, frozen=True, gc=False):
     key: bytes | None
     value: bytes | None
     headers: Headers | None = None
+    instead: "OutRecord | None" = None
+    """What to write where the topic does not take this record; `None`: that is a failure."""
+
+    def anywhere(self) -> Self:
+        """Return the record for any partition."""
+        return msgspec.structs.replace(self, partition=ANY_PARTITION)
 
 
 class CheckedProducer:
     """A producer that knows whether everything given to it was delivered.
 
-    Threads may share it. It does not come back from an error: make a new one.
+    Threads may share it. A failed producer stays failed: create a new one.
     """
 
     def __init__(self, config: KafkaConfig, delivery_timeout_ms: int) -> None:
         self._timeout_seconds = delivery_timeout_ms / 1_000
         self._failure: str | None = None
         self._connection_error: str | None = None
+        self._lock = threading.Lock()
+        self._replacements: deque[OutRecord] = deque()
+        """What goes out instead of records that their topic has refused."""
         self._producer = Producer(
             {
                 **_PREFERENCES,
@@ -96,11 +116,11 @@ class CheckedProducer:
 
     @property
     def has_failed(self) -> bool:
-        """Something was not delivered, or never will be."""
+        """Whether something was not delivered, or never will be."""
         return self._failure is not None
 
-    def send(self, records: list[OutRecord]) -> None:
-        """Hands records to the sending thread; waits while too much is under way.
+    def send(self, records: Sequence[OutRecord]) -> None:
+        """Hand records to the sending thread; wait while too much is under way.
 
         Raises:
             UndeliveredError: Something was refused, or did not get out in time.
@@ -113,13 +133,7 @@ class CheckedProducer:
                     if record.headers is None:  # then a call without keywords, at half the price
                         produce(record.topic, record.value, record.key, record.partition)
                     else:
-                        produce(
-                            record.topic,
-                            record.value,
-                            record.key,
-                            record.partition,
-                            headers=record.headers,
-                        )
+                        self._produce(record)
                     break
                 except BufferError:
                     deadline = self._wait_for_room(record, deadline)
@@ -127,7 +141,7 @@ class CheckedProducer:
                     raise self._refused(record, error) from error
 
     def poll(self) -> None:
-        """Lets failures be heard, without waiting for any.
+        """Hear of failures, without waiting for any.
 
         Raises:
             UndeliveredError: Something given to `send` was not delivered.
@@ -136,21 +150,53 @@ class CheckedProducer:
         self._check()
 
     def flush(self) -> None:
-        """Waits until the broker has all that was sent.
+        """Wait until the broker has all that was sent.
 
         Raises:
             UndeliveredError: It has not, at the end of the delivery timeout.
         """
-        undelivered = self._producer.flush(self._timeout_seconds)
-        if undelivered:
-            self.abandon()
-            self._fail(f"{undelivered} records not acknowledged")
-        self._check()
+        while True:
+            undelivered = self._producer.flush(self._timeout_seconds)
+            if undelivered:
+                self.abandon()
+                self._fail(f"{undelivered} records not acknowledged")
+            self._check()
+            with self._lock:  # another lane may be about to send what this one has to wait for
+                while self._replacements:
+                    self.send([self._replacements.popleft()])
+                if not len(self._producer):
+                    return
 
     def abandon(self) -> None:
-        """Drops what was not sent yet, so that nothing is written after a failure."""
+        """Drop what was not sent yet, so that nothing is written after a failure."""
         self._producer.purge()
         self._producer.flush(_PURGE_SECONDS)
+
+    def _produce(self, record: OutRecord) -> None:
+        on_delivery = self._on_failed_delivery
+        if record.instead is not None:
+            on_delivery = partial(self._replace, record)
+        try:
+            self._producer.produce(
+                record.topic,
+                record.value,
+                record.key,
+                record.partition,
+                on_delivery,
+                headers=[*(record.headers or ())],
+            )
+        except KafkaException as error:
+            replacement = _replacement(record, error.args[0])
+            if replacement is None:
+                raise
+            self._produce(replacement)
+
+    def _replace(self, record: OutRecord, error: KafkaError | None, message: Message) -> None:
+        replacement = None if error is None else _replacement(record, error)
+        if replacement is None:
+            self._on_failed_delivery(error, message)
+        else:
+            self._replacements.append(replacement)
 
     def _wait_for_room(self, record: OutRecord, deadline: float | None) -> float:
         now = time.monotonic()
@@ -195,11 +241,10 @@ class CheckedProducer:
         )
 
 
-class KafkaSink(FixedPartitionedSink[list[OutRecord], None]):
-    """Writes `(key, [OutRecord, …])`; records of one key keep their order in each partition.
+class KafkaSink(LaneSink[list[OutRecord], None]):
+    """Topics that take `(key, [OutRecord, …])`; records of one key keep their order in each.
 
-    The lanes are only there because Bytewax makes a partitioned sink part of the epoch; those of
-    a process share one producer, made when the first of them is built.
+    The lanes of a process share one producer, made when the first of them is built.
     """
 
     def __init__(self, config: KafkaConfig, delivery_timeout_ms: int) -> None:
@@ -208,16 +253,8 @@ class KafkaSink(FixedPartitionedSink[list[OutRecord], None]):
         self._lock = threading.Lock()
         self._producer: CheckedProducer | None = None
 
-    def list_parts(self) -> list[str]:
-        """The same lanes on every worker: Bytewax shares them out."""
-        return list(LANES)
-
-    def part_fn(self, item_key: str) -> int:
-        """A hash that is the same in every process, unlike `hash`."""
-        return zlib.crc32(item_key.encode())
-
+    @override
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_Lane":
-        """See the base class; after a failure, the lanes get a new producer."""
         del step_id, for_part, resume_state
         with self._lock:
             if self._producer is None or self._producer.has_failed:
@@ -247,6 +284,19 @@ class _Lane(StatefulSinkPartition[list[OutRecord], None]):
         # After a snapshot there is nothing left; without one, the epoch will be replayed.
         if self._producer.has_failed:
             self._producer.abandon()
+
+
+def _replacement(record: OutRecord, error: KafkaError) -> OutRecord | None:
+    """Return what to write where a topic refuses a record for what it is."""
+    if record.instead is None:
+        return None
+    if error.code() == _UNKNOWN_PARTITION and record.partition != ANY_PARTITION:
+        return record.anywhere()
+    if error.code() not in _REFUSED_RECORD:
+        return None
+    if record.partition == ANY_PARTITION:
+        return record.instead.anywhere()
+    return record.instead
 
 
 def _place(record: OutRecord) -> str:

@@ -32,7 +32,7 @@ from typing_extensions import override
 
 from connectors.process import clock, metrics
 from connectors.process.environment import Shard
-from connectors.process.health import HEART
+from connectors.process.lifecycle import HEART, STOP
 from schemas.errors import SettingsError, UnavailableError
 from schemas.settings import KafkaSettings
 
@@ -94,14 +94,6 @@ class Reader(Protocol[X]):
 MakeReader: TypeAlias = Callable[[str, int, Any], Reader[X]]
 """Makes the reader of a topic and partition, from nothing (`None`) or from its stored state."""
 
-
-class StopFlag:
-    """Set by a signal handler; each partition ends at its next batch."""
-
-    is_set = False
-
-
-STOP: Final = StopFlag()
 
 _AT_EXIT: Final[list[tuple[Consumer, TopicPartition]]] = []
 """What :func:`_commit_at_exit` will commit, and close."""

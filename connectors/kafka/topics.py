@@ -1,28 +1,36 @@
 """The topics of ``pipeline.yaml``, made on the broker by ``marketflow init``."""
 
 import time
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from connectors.kafka.dead_letters import SUFFIX, topic_of_dead_letters
 from connectors.kafka.sink import KafkaConfig
 from schemas.errors import SettingsError, UnavailableError
-from schemas.settings import Settings
+from schemas.settings import RAW_KINDS, Settings
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from confluent_kafka.admin._metadata import ClusterMetadata
 
-MOST_REPLICAS: Final = 3
+MAX_REPLICAS: Final = 3
 
-# Twice what a broker accepts unless told otherwise.
-DEAD_LETTER_BYTES: Final = 2 * 1_048_588
+# What a broker accepts unless told otherwise.
+DEFAULT_RECORD_BYTES: Final = 1_048_588
+# A record that just fitted into its topic is longer with the reason in its headers, and may be
+# compressed less well.
+DEAD_LETTER_ROOM: Final = 2
+MAX_RECORD_BYTES: Final = 2**31 - 1
 
+_LIMIT: Final = "max.message.bytes"
 _POLL_SECONDS: Final = 0.05
 
 
@@ -32,21 +40,18 @@ class TopicsReport(msgspec.Struct, frozen=True):
     created: list[str]
     present: list[str]
     notes: list[str]
-    """Topics with more partitions than the settings need: legal, but perhaps not meant."""
+    """What was changed, and what is legal but perhaps not meant."""
 
 
 def needed_topics(settings: Settings) -> dict[str, int]:
-    """The partitions of each topic that the pipeline reads or writes, by its name."""
+    """Return the partitions of each topic that the pipeline reads or writes, by its name."""
     topics: dict[str, int] = {}
     for region in settings.regions.values():
         counts = region.partitions
-        for raw, count in (
-            (region.topics.ticker, counts.ticker),
-            (region.topics.orderbook, counts.orderbook),
-            (region.topics.trade, counts.trade),
-        ):
-            topics[raw] = count
-            topics[topic_of_dead_letters(raw)] = count
+        for kind in RAW_KINDS:
+            raw = getattr(region.topics, kind)
+            topics[raw] = getattr(counts, kind)
+            topics[topic_of_dead_letters(raw)] = getattr(counts, kind)
         topics[region.topics.snapshot_requests] = counts.orderbook
         topics[region.processed.ticker] = counts.ticker
         topics[region.processed.orderbook] = counts.orderbook
@@ -57,7 +62,10 @@ def needed_topics(settings: Settings) -> dict[str, int]:
 def ensure_topics(
     config: KafkaConfig, settings: Settings, *, timeout_seconds: float = 15.0
 ) -> TopicsReport:
-    """Creates the topics that are missing; those that are there are checked, not changed.
+    """Create the topics that are missing, and let dead-letter topics follow their raw topics.
+
+    Other topics that are there are checked, not changed. A dead-letter topic gets the partitions
+    of its raw topic and room for its longest record, also when those have grown since.
 
     Args:
         config: How to reach the broker.
@@ -70,23 +78,27 @@ def ensure_topics(
     """
     cluster = _Cluster(config, timeout_seconds)
     needed = needed_topics(settings)
+    dead_letters = {name for name in needed if name.endswith(SUFFIX)}
     found = cluster.partition_counts()
-    _check(needed, found)
-    created = cluster.create({name: needed[name] for name in needed if name not in found})
-    found = cluster.wait_for(needed) if len(found.keys() & needed.keys()) < len(needed) else found
-    _check(needed, found)
+    others = {name: count for name, count in needed.items() if name not in dead_letters}
+    _check(others, found)
+    created = cluster.create({name: others[name] for name in others if name not in found})
+    found = cluster.wait_for(dict.fromkeys(others, 1))
+    _check(others, found)
+    notes = [*_notes_on_partitions(settings, others, found)]
+    wanted = {name: max(needed[name], found[name.removesuffix(SUFFIX)]) for name in dead_letters}
+    limits = _limits(cluster, sorted(dead_letters), notes)
+    created += cluster.create(
+        {name: wanted[name] for name in needed if name in dead_letters and name not in found},
+        {name: {_LIMIT: str(limit)} for name, limit in limits.items()},
+    )
+    notes += _follow(cluster, wanted, cluster.wait_for(dict.fromkeys(wanted, 1)), limits)
     return TopicsReport(
-        created=created,
-        present=[name for name in needed if name not in created],
-        notes=[
-            f"topic {name} has {found[name]} partitions, {count} are used"
-            for name, count in needed.items()
-            if found[name] > count
-        ],
+        created=created, present=[name for name in needed if name not in created], notes=notes
     )
 
 
-def _check(needed: dict[str, int], found: dict[str, int]) -> None:
+def _check(needed: Mapping[str, int], found: Mapping[str, int]) -> None:
     for name, count in needed.items():
         if found.get(name, count) < count:
             raise SettingsError(
@@ -95,8 +107,63 @@ def _check(needed: dict[str, int], found: dict[str, int]) -> None:
             )
 
 
+def _notes_on_partitions(
+    settings: Settings, needed: Mapping[str, int], found: Mapping[str, int]
+) -> Iterator[str]:
+    raw = {
+        getattr(region.topics, kind) for region in settings.regions.values() for kind in RAW_KINDS
+    }
+    for name, count in needed.items():
+        if found[name] <= count:
+            continue
+        use = (
+            "the others are read too, and their records must name their exchange"
+            if name in raw
+            else "nothing is written to the others"
+        )
+        yield f"topic {name} has {found[name]} partitions, pipeline.yaml names {count}: {use}"
+
+
+def _limits(cluster: "_Cluster", names: list[str], notes: list[str]) -> dict[str, int]:
+    """Return how long a record each dead-letter topic should take."""
+    try:
+        raw = cluster.record_limits([name.removesuffix(SUFFIX) for name in names])
+    except SettingsError as error:
+        notes.append(f"{error}: a dead letter that is too large is kept as a pointer")
+        raw = {}
+    return {
+        name: min(
+            MAX_RECORD_BYTES,
+            DEAD_LETTER_ROOM * raw.get(name.removesuffix(SUFFIX), DEFAULT_RECORD_BYTES),
+        )
+        for name in names
+    }
+
+
+def _follow(
+    cluster: "_Cluster",
+    wanted: Mapping[str, int],
+    found: Mapping[str, int],
+    limits: Mapping[str, int],
+) -> Iterator[str]:
+    """Let dead-letter topics grow where they are smaller than they should be."""
+    few = {name: count for name, count in wanted.items() if found[name] < count}
+    try:
+        cluster.add_partitions(few)
+        for name in sorted(few):
+            yield f"topic {name}: {found[name]} partitions were made {wanted[name]}"
+        now = cluster.record_limits(sorted(wanted))
+        short = {name: limits[name] for name in now if now[name] < limits[name]}
+        cluster.set_record_limits(short)
+        for name in sorted(short):
+            yield f"topic {name}: records of {now[name]:,} bytes were made {short[name]:,}"
+    except SettingsError as error:
+        # It works without: such a letter goes to another partition, or is kept as a pointer.
+        yield f"{error}: left as it is"
+
+
 class _Cluster:
-    """The few questions that are asked of a broker, each with a time limit."""
+    """The few requests that are made of a broker, each with a time limit."""
 
     def __init__(self, config: KafkaConfig, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
@@ -111,36 +178,95 @@ class _Cluster:
     def partition_counts(self) -> dict[str, int]:
         return {name: len(topic.partitions) for name, topic in self._metadata().topics.items()}
 
-    def create(self, topics: dict[str, int]) -> list[str]:
-        """Creates topics and returns those that nobody else created in the meantime."""
+    def create(
+        self, topics: Mapping[str, int], configs: Mapping[str, dict[str, str]] | None = None
+    ) -> list[str]:
+        """Create topics and return those that nobody else created in the meantime."""
         if not topics:
             return []
-        replicas = min(MOST_REPLICAS, len(self._metadata().brokers))
+        replicas = min(MAX_REPLICAS, len(self._metadata().brokers))
         results = self._admin.create_topics(
-            [_new_topic(name, count, replicas) for name, count in topics.items()],
+            [
+                NewTopic(name, count, replicas, config=(configs or {}).get(name, {}))
+                for name, count in topics.items()
+            ],
             operation_timeout=self._timeout_seconds,
             request_timeout=self._timeout_seconds,
         )
-        return [name for name, result in results.items() if self._was_created(name, result)]
+        return [
+            name
+            for name, result in results.items()
+            if self._done(name, result, unless=KafkaError.TOPIC_ALREADY_EXISTS)
+        ]
 
-    def wait_for(self, topics: dict[str, int]) -> dict[str, int]:
-        """Waits until the broker that answers has heard of all topics."""
+    def add_partitions(self, topics: Mapping[str, int]) -> None:
+        """Let topics have so many partitions, and wait until the broker shows them."""
+        if not topics:
+            return
+        results = self._admin.create_partitions(
+            [NewPartitions(name, count) for name, count in topics.items()],
+            operation_timeout=self._timeout_seconds,
+            request_timeout=self._timeout_seconds,
+        )
+        for name, result in results.items():
+            # Another one may have added them meanwhile.
+            self._done(name, result, unless=KafkaError.INVALID_PARTITIONS)
+        self.wait_for(topics)
+
+    def record_limits(self, topics: list[str]) -> dict[str, int]:
+        """Return how long a record of each topic may be."""
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+        if not resources:
+            return {}
+        found = self._admin.describe_configs(resources, request_timeout=self._timeout_seconds)
+        limits = {}
+        for resource, result in found.items():
+            self._done(resource.name, result)
+            limits[resource.name] = int(result.result()[_LIMIT].value)
+        return limits
+
+    def set_record_limits(self, limits: Mapping[str, int]) -> None:
+        """Let records of topics be so long."""
+        if not limits:
+            return
+        resources = [
+            ConfigResource(
+                ResourceType.TOPIC,
+                name,
+                incremental_configs=[
+                    ConfigEntry(_LIMIT, str(limit), incremental_operation=AlterConfigOpType.SET)
+                ],
+            )
+            for name, limit in limits.items()
+        ]
+        results = self._admin.incremental_alter_configs(
+            resources, request_timeout=self._timeout_seconds
+        )
+        for resource, result in results.items():
+            self._done(resource.name, result)
+
+    def wait_for(self, topics: Mapping[str, int]) -> dict[str, int]:
+        """Wait until the broker that answers has heard of all topics and their partitions."""
         deadline = time.monotonic() + self._timeout_seconds
-        while missing := topics.keys() - (found := self.partition_counts()).keys():
+        while True:
+            found = self.partition_counts()
+            missing = [name for name, count in topics.items() if found.get(name, 0) < count]
+            if not missing:
+                return found
             if time.monotonic() > deadline:
                 raise UnavailableError(
-                    f"topic {min(missing)} was created, but Kafka at {self._servers} does not "
+                    f"topic {min(missing)} was made, but Kafka at {self._servers} does not "
                     f"show it after {self._timeout_seconds:g} s"
                 )
             time.sleep(_POLL_SECONDS)
-        return found
 
-    def _was_created(self, name: str, result: "Future[None]") -> bool:
+    def _done(self, name: str, result: "Future[Any]", *, unless: int | None = None) -> bool:
+        """Wait for a request; return `False` where it was refused for the one reason."""
         try:
             result.result()
         except KafkaException as exception:
             error = _error_of(exception)
-            if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            if error.code() == unless:
                 return False
             if error.retriable() or error.code() in _TIMEOUTS:
                 raise self._unavailable(error) from exception
@@ -164,14 +290,6 @@ class _Cluster:
         # "All brokers are down" follows the reason and says less.
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's own name
             self._last_error = error.str()
-
-
-def _new_topic(name: str, partition_count: int, replicas: int) -> NewTopic:
-    config = {}
-    if name.endswith(SUFFIX):
-        # A record that just fitted into its topic is longer with the reason in its headers.
-        config["max.message.bytes"] = str(DEAD_LETTER_BYTES)
-    return NewTopic(name, partition_count, replicas, config=config)
 
 
 _TIMEOUTS: Final = (

@@ -1,22 +1,20 @@
-"""The dataflow's way into PostgreSQL: an epoch is done when its rows are committed."""
+"""The sink of every dataflow for PostgreSQL: an epoch is done when its rows are committed."""
 
-import zlib
 from threading import Lock
-from typing import Final, Generic
+from typing import Generic
 
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from bytewax.outputs import StatefulSinkPartition
+from typing_extensions import override
 
 from connectors.postgres.tables import R, Table
 from connectors.postgres.writer import TableWriter
 from connectors.process.metrics import FLUSH_SECONDS
+from connectors.sinks import LaneSink
 from schemas.settings import PostgresSettings
 
-# Fixed, because the recovery store knows lanes by name. A fifth worker would own none.
-LANES: Final = ("0", "1", "2", "3")
 
-
-class PostgresSink(FixedPartitionedSink[list[R], None], Generic[R]):
-    """Takes `(key, rows)` of one table; the lanes of a process share one writer.
+class PostgresSink(LaneSink[list[R], None], Generic[R]):
+    """A table that takes `(key, rows)`; the lanes of a process share one writer.
 
     The writer starts with the first lane that is built and ends with the last one that is
     closed. Delivery is at least once; the table keeps the newest state of a key, so the
@@ -31,16 +29,8 @@ class PostgresSink(FixedPartitionedSink[list[R], None], Generic[R]):
         self._writer: TableWriter[R] | None = None
         self._lanes_open = 0
 
-    def list_parts(self) -> list[str]:
-        """The lanes, the same ones on every worker."""
-        return list(LANES)
-
-    def part_fn(self, item_key: str) -> int:
-        """The lane of a key: the same in every process, unlike `hash`."""
-        return zlib.crc32(item_key.encode())
-
+    @override
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_Lane[R]":
-        """Opens a lane."""
         del step_id, for_part, resume_state
         with self._lock:
             if self._writer is None:
@@ -49,7 +39,7 @@ class PostgresSink(FixedPartitionedSink[list[R], None], Generic[R]):
             return _Lane(self, self._writer, self._settings.flush_timeout_ms / 1_000)
 
     def release(self) -> None:
-        """Gives a lane back; the last one ends the writer."""
+        """Give a lane back; the last one ends the writer."""
         with self._lock:
             self._lanes_open -= 1
             if self._lanes_open == 0 and self._writer is not None:

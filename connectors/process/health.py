@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from connectors.process import probes
 from connectors.process.environment import Environment
+from connectors.process.lifecycle import HEART, Heart
 from connectors.process.probes import Name
 
 # Longer than the sinks wait for a service before they end the process by themselves.
@@ -27,21 +28,6 @@ CACHED_SECONDS: Final = 2.0
 
 Check = Callable[[], str | None]
 """Why something does not work, in a line; `None`: it works."""
-
-
-class Heart:
-    """When the process's loop turned last."""
-
-    def __init__(self) -> None:
-        self.beaten_at: float | None = None
-        """By the monotonic clock; `None`: it has not begun."""
-
-    def beat(self) -> None:
-        """The loop turns."""
-        self.beaten_at = time.monotonic()
-
-
-HEART: Final = Heart()
 
 
 class Health:

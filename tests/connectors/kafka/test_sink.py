@@ -17,8 +17,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from prometheus_client import REGISTRY
 
-from connectors.kafka.sink import LANES, KafkaSink, OutRecord
+from connectors.kafka.sink import KafkaSink, OutRecord
 from connectors.local.stack import Stack
+from connectors.sinks import SINK_PARTITIONS
 from schemas.errors import UndeliveredError
 from tests.connectors.kafka.refusing_proxy import UnreadyBroker
 
@@ -71,7 +72,7 @@ def sink(kafka: str) -> KafkaSink:
 def test_nothing_is_connected_by_making_a_sink() -> None:
     before = threading.active_count()
     sink = KafkaSink({"bootstrap.servers": REFUSING}, delivery_timeout_ms=1_000)
-    assert sink.list_parts() == list(LANES)
+    assert sink.list_parts() == list(SINK_PARTITIONS)
     assert threading.active_count() == before
 
 
@@ -117,7 +118,7 @@ def test_the_lanes_of_a_process_share_one_connection(kafka: str, topic: str) -> 
     first.write_batch([[OutRecord(topic, 0, None, b"0")]])
     first.snapshot()
     threads = threading.active_count()
-    for name in LANES[1:]:
+    for name in SINK_PARTITIONS[1:]:
         lane = sink.build_part("out", name, None)
         lane.write_batch([[OutRecord(topic, 0, None, name.encode())]])
         lane.snapshot()
@@ -154,8 +155,9 @@ def test_a_record_that_the_topic_refuses_is_an_error(sink: KafkaSink, kafka: str
         lane.snapshot()
 
 
-def test_a_record_too_large_for_the_client_is_an_error(sink: KafkaSink, topic: str) -> None:
-    lane = sink.build_part("out", "0", None)
+def test_a_record_too_large_for_the_client_is_an_error(kafka: str, topic: str) -> None:
+    narrow: KafkaConfig = {"bootstrap.servers": kafka, "message.max.bytes": 1_000_000}
+    lane = KafkaSink(narrow, delivery_timeout_ms=20_000).build_part("out", "0", None)
     with pytest.raises(UndeliveredError, match=r"a record of 20000000 bytes: .*too large"):
         lane.write_batch([[OutRecord(topic, 0, None, bytes(20_000_000))]])
 
@@ -169,8 +171,9 @@ def test_a_partition_that_does_not_exist_is_an_error(sink: KafkaSink, topic: str
 
 def test_after_a_failure_new_lanes_deliver_again(sink: KafkaSink, kafka: str, topic: str) -> None:
     failed = sink.build_part("out", "0", None)
-    with pytest.raises(UndeliveredError):
-        failed.write_batch([[OutRecord(topic, 0, None, bytes(20_000_000))]])
+    with pytest.raises(UndeliveredError):  # noqa: PT012  # at once, or once the broker was asked
+        failed.write_batch([[OutRecord(topic, 9, None, b"x")]])
+        failed.snapshot()
     failed.close()
     lane = sink.build_part("out", "0", None)
     lane.write_batch([[OutRecord(topic, 0, None, b"again")]])

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from connectors.kafka.topics import ensure_topics, needed_topics
 from schemas.errors import SettingsError, UnavailableError
@@ -109,9 +111,46 @@ def test_a_topic_with_more_partitions_is_left_alone_and_noted(
 
     report = ensure_topics({"bootstrap.servers": kafka}, settings)
 
-    assert report.notes == [f"topic {name} has 7 partitions, 3 are used"]
+    assert report.notes == [
+        (
+            f"topic {name} has 7 partitions, pipeline.yaml names 3: the others are read too, "
+            "and their records must name their exchange"
+        )
+    ]
     assert report.present == [name]
+    assert partitions(kafka)[f"{name}.dlq"] == 7
     assert partitions(kafka)[name] == 7
+
+
+def limit_of(kafka: str, topic: str) -> int:
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    (found,) = admin.describe_configs([resource]).values()
+    return int(found.result()["max.message.bytes"].value)
+
+
+def test_dead_letter_topics_follow_raw_topics_that_have_grown(
+    kafka: str, settings: Settings
+) -> None:
+    ensure_topics({"bootstrap.servers": kafka}, settings)
+    raw = settings.regions["NE"].topics.trade
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_partitions([NewPartitions(raw, 5)])[raw].result(10)
+    larger = ConfigEntry("max.message.bytes", "9000000")
+    larger.incremental_operation = AlterConfigOpType.SET
+    resource = ConfigResource(ResourceType.TOPIC, raw, incremental_configs=[larger])
+    for done in admin.incremental_alter_configs([resource]).values():
+        done.result(10)
+
+    notes = ensure_topics({"bootstrap.servers": kafka}, settings).notes
+
+    assert partitions(kafka)[f"{raw}.dlq"] == 5
+    assert limit_of(kafka, f"{raw}.dlq") == 18_000_000
+    assert notes[1:] == [
+        f"topic {raw}.dlq: 3 partitions were made 5",
+        f"topic {raw}.dlq: records of 2,097,176 bytes were made 18,000,000",
+    ]
+    assert ensure_topics({"bootstrap.servers": kafka}, settings).notes == notes[:1]
 
 
 def test_an_unreachable_broker_is_unavailable_in_bounded_time(settings: Settings) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from connectors.local import processes
 from connectors.process import health
-from connectors.process.health import Health, Heart, serve
+from connectors.process.health import Health, serve
+from connectors.process.lifecycle import Heart
 
 
 def get(port: int, path: str) -> tuple[int, Any]:
