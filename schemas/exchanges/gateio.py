@@ -1,13 +1,14 @@
-"""Gate v4: spot trades, tickers and books, trades of futures; WebSocket, and REST trades and books.
+"""Gate v4: spot and futures, WebSocket, and REST trades and books.
 
 Facts: https://www.gate.com/docs/developers/apiv4/ws/en/ and .../developers/futures/ws/en/. Prices
 and amounts are strings. The size of a futures trade is a number of contracts, and its sign is the
-taker's side.
+taker's side; levels of futures books are in contracts.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final, Literal, TypeAlias
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Raw, field
@@ -38,6 +39,7 @@ from schemas.times import ns_of_ms, ns_of_seconds
 _NAME: Final = "gateio"
 
 _Form: TypeAlias = Literal["channel", "rest", "flattened"]
+AnyLevel = TypeVar("AnyLevel")
 
 
 class _Probe(msgspec.Struct, gc=False):
@@ -53,6 +55,7 @@ class _Probe(msgspec.Struct, gc=False):
 
 class _ProbedRow(msgspec.Struct, gc=False):
     amount: Raw = Raw()
+    size: Raw = Raw()
 
 
 class _SpotTrade(msgspec.Struct, gc=False):
@@ -65,7 +68,7 @@ class _SpotTrade(msgspec.Struct, gc=False):
 
 
 class _SpotTradeFrame(msgspec.Struct, gc=False):
-    channel: Literal["spot.trades"]
+    channel: Literal["spot.trades", "spot.trades_v2"]
     event: Literal["update"]
     result: _SpotTrade
 
@@ -100,6 +103,26 @@ class _TickerFrame(msgspec.Struct, gc=False):
     time: Raw = Raw()
 
 
+class _FuturesTicker(msgspec.Struct, gc=False):
+    contract: str
+    last: Raw = Raw()
+    high_24h: Raw = Raw()
+    low_24h: Raw = Raw()
+    volume_24h_base: Raw = Raw()
+    change_percentage: Raw = Raw()
+
+
+class _FuturesTickerFrame(msgspec.Struct, gc=False):
+    result: list[_FuturesTicker]
+    time_ms: Raw = Raw()
+    time: Raw = Raw()
+
+
+class _FuturesLevel(msgspec.Struct, gc=False):
+    price: Decimal = field(name="p")
+    size: Decimal = field(name="s")
+
+
 class _LimitedBook(msgspec.Struct, gc=False):
     pair: str = field(name="s")
     time_ms: int = field(name="t")
@@ -112,49 +135,62 @@ class _LimitedBookFrame(msgspec.Struct, gc=False):
     result: _LimitedBook
 
 
-class _Changes(msgspec.Struct, gc=False):
-    """Of `spot.order_book_update`, where `s` is a pair, and `spot.obu`, where it is a stream."""
+class _Changes(msgspec.Struct, Generic[AnyLevel], gc=False):
+    """Changed levels: `s` is a market in `order_book_update`, and a stream in `obu`."""
 
     name: str = field(name="s")
     time_ms: int = field(name="t")
     last_id: int = field(name="u")
     first_id: int | None = field(default=None, name="U")
-    bids: list[Level] | None = field(default=None, name="b")
-    asks: list[Level] | None = field(default=None, name="a")
+    bids: list[AnyLevel] | None = field(default=None, name="b")
+    asks: list[AnyLevel] | None = field(default=None, name="a")
     full: bool = False
     depth: int | None = field(default=None, name="l")
 
 
-class _ChangesFrame(msgspec.Struct, gc=False):
+class _ChangesFrame(msgspec.Struct, Generic[AnyLevel], gc=False):
     channel: str
-    result: _Changes
+    result: _Changes[AnyLevel]
 
 
 class _RestBook(msgspec.Struct, gc=False):
+    """A book over REST: of futures the levels are objects, and the time is in seconds."""
+
     id: int
-    asks: list[Level]
-    bids: list[Level]
-    update: int | None = None
+    asks: list[Level | _FuturesLevel]
+    bids: list[Level | _FuturesLevel]
+    update: Decimal | None = None
 
 
 _KINDS: Final[dict[str, Kind]] = {
     "spot.trades": "trade",
+    "spot.trades_v2": "trade",
     "futures.trades": "trade",
     "spot.tickers": "ticker",
+    "futures.tickers": "ticker",
     "spot.order_book": "orderbook",
     "spot.order_book_update": "orderbook",
+    "futures.order_book_update": "orderbook",
     "spot.obu": "orderbook",
+    "futures.obu": "orderbook",
 }
+# Streams that send their own whole book first, in frames without an event.
+_STREAMS: Final = frozenset({"spot.obu", "futures.obu"})
 _ONE: Final = Decimal(1)
+# Milliseconds of 1970 are seconds of the years to come: the size of a time tells its unit.
+_LARGEST_SECONDS: Final = 100_000_000_000
 
 # Not strict about types: a string of digits is an integer here, which REST sends.
 _spot_trade_frame: Final = msgspec.json.Decoder(_SpotTradeFrame, strict=False)
 _rest_trades: Final = msgspec.json.Decoder(list[_SpotTrade], strict=False)
 _futures_trade_frame: Final = msgspec.json.Decoder(_FuturesTradeFrame, strict=False)
+_futures_rest_trades: Final = msgspec.json.Decoder(list[_FuturesTrade], strict=False)
 _ticker_frame: Final = msgspec.json.Decoder(_TickerFrame)
+_futures_ticker_frame: Final = msgspec.json.Decoder(_FuturesTickerFrame)
 _ticker: Final = msgspec.json.Decoder(_Ticker)
 _limited_book_frame: Final = msgspec.json.Decoder(_LimitedBookFrame)
-_changes_frame: Final = msgspec.json.Decoder(_ChangesFrame, strict=False)
+_changes_frame: Final = msgspec.json.Decoder(_ChangesFrame[Level], strict=False)
+_futures_changes_frame: Final = msgspec.json.Decoder(_ChangesFrame[_FuturesLevel], strict=False)
 _rest_book: Final = msgspec.json.Decoder(_RestBook)
 _probe: Final = msgspec.json.Decoder(_Probe)
 _probed_rows: Final = msgspec.json.Decoder(list[_ProbedRow])
@@ -184,6 +220,8 @@ def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:
         frame_kind, form, channel = _classified(frame)
         if frame_kind != "trade":
             return []
+        if channel == "rest futures":
+            return _futures_trades(_futures_rest_trades.decode(frame), feed)
         if form == "rest":
             return [_spot_trade(row) for row in _rest_trades.decode(frame)]
         if channel == "futures.trades":
@@ -198,9 +236,13 @@ def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
         DecodeError: A field is missing or wrong.
     """
     with decoding(_NAME):
-        frame_kind, form, _ = _classified(frame)
+        frame_kind, form, channel = _classified(frame)
         if frame_kind != "ticker":
             return []
+        if channel == "futures.tickers":
+            futures_frame = _futures_ticker_frame.decode(frame)
+            time_ns = _time_ns(futures_frame.time_ms, futures_frame.time)
+            return [_futures_ticker_update(row, time_ns) for row in futures_frame.result]
         if form == "flattened":
             ticker = _ticker.decode(frame)
             return [_ticker_update(ticker, _time_ns(ticker.time_ms, Raw()), feed)]
@@ -223,17 +265,21 @@ def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:
             return [_rest_book_update(_rest_book.decode(frame), feed)]
         if channel == "spot.order_book":
             return [_limited_book_update(_limited_book_frame.decode(frame).result)]
+        if channel == "futures.order_book_update":
+            return [_changes_update(_futures_changes_frame.decode(frame))]
         return [_changes_update(_changes_frame.decode(frame))]
 
 
 def _classified(frame: bytes) -> tuple[Kind, _Form, str]:
-    """The kind, the form, and the channel, empty for REST."""
+    """The kind, the form, and the channel, of REST bodies "" or "rest futures"."""
     text = frame.strip()
     if text in IDLE:
         return "control", "channel", ""
     if text[:1] == b"[":
         rows = _probed_rows.decode(frame)
-        return "trade" if rows and rows[0].amount else "other", "rest", ""
+        row = rows[0] if rows else _ProbedRow()
+        kind_found: Kind = "trade" if row.amount or row.size else "other"
+        return kind_found, "rest", "rest futures" if row.size else ""
     probe = _probe.decode(frame)
     if probe.channel is not None:
         return _kind_of(probe.channel, probe.event), "channel", probe.channel
@@ -247,7 +293,7 @@ def _classified(frame: bytes) -> tuple[Kind, _Form, str]:
 
 
 def _kind_of(channel: str, event: str | None) -> Kind:
-    if event == "update" or (event is None and channel == "spot.obu"):
+    if event == "update" or (event is None and channel in _STREAMS):
         return _KINDS.get(channel, "other")
     if event is None:
         raise DecodeError("missing field `event`, expected update or that of an answer - at `$`")
@@ -273,7 +319,8 @@ def _futures_trades(rows: list[_FuturesTrade], feed: Feed) -> list[Trade]:
         if row.is_internal:  # a liquidation that the insurance fund or other traders had to take
             continue
         market = _futures(row.contract)
-        unit = contract_size(feed, row.contract, "_")
+        # The inverse contracts of Gate say "0", and are worth a dollar each.
+        unit = contract_size(feed, row.contract, "_") or _ONE
         size, notional = contract_amounts(row.price, row.size.copy_abs(), unit, market.product)
         trade = Trade(
             symbol=market.symbol,
@@ -289,9 +336,13 @@ def _futures_trades(rows: list[_FuturesTrade], feed: Feed) -> list[Trade]:
 
 
 def _futures_time_ns(row: _FuturesTrade) -> int:
-    if row.create_time_ms is None:  # before 2021
-        return ns_of_seconds(row.create_time)
-    return ns_of_ms(row.create_time_ms)
+    # Before 2021 there were no milliseconds; REST has seconds with decimals in their field.
+    return _unix_ns(row.create_time if row.create_time_ms is None else row.create_time_ms)
+
+
+def _unix_ns(time: Decimal) -> int:
+    """Return the nanoseconds of a time in seconds or milliseconds, whichever its size says."""
+    return ns_of_seconds(time) if abs(time) < _LARGEST_SECONDS else ns_of_ms(time)
 
 
 @lru_cache(maxsize=CACHED)
@@ -327,6 +378,24 @@ def _ticker_update(ticker: _Ticker, time_ns: int | None, feed: Feed) -> TickerUp
     )
 
 
+def _futures_ticker_update(ticker: _FuturesTicker, time_ns: int | None) -> TickerUpdate:
+    last = figure(ticker.last, "last")
+    rate = fraction(figure(ticker.change_percentage, "change_percentage"))
+    prev_price = _price_before(last, rate)
+    return TickerUpdate(
+        symbol=_futures(ticker.contract).symbol,
+        time_ns=time_ns,
+        is_delta=False,
+        opening_price=prev_price,
+        trade_price=last,
+        max_price=figure(ticker.high_24h, "high_24h"),
+        min_price=figure(ticker.low_24h, "low_24h"),
+        prev_closing_price=prev_price,
+        acc_trade_volume_24h=figure(ticker.volume_24h_base, "volume_24h_base"),
+        signed_change_rate=rate,
+    )
+
+
 def _price_before(last: Decimal | None, rate: Decimal | None) -> Decimal | None:
     """The price of 24 hours ago, which Gate says only by the rate of the change since."""
     if last is None or rate is None:
@@ -356,22 +425,23 @@ def _limited_book_update(book: _LimitedBook) -> BookUpdate:
     )
 
 
-def _changes_update(frame: _ChangesFrame) -> BookUpdate:
+def _changes_update(frame: _ChangesFrame[Level] | _ChangesFrame[_FuturesLevel]) -> BookUpdate:
     changes = frame.result
-    is_stream = frame.channel == "spot.obu"
-    pair, depth = _stream(changes.name) if is_stream else (changes.name, changes.depth)
+    is_stream = frame.channel in _STREAMS
+    native, depth = _stream(changes.name) if is_stream else (changes.name, changes.depth)
     if changes.first_id is None and not changes.full:
         raise DecodeError("missing field `U`, expected the first update's id - at `$.result`")
     # A stream leaves out a side on which nothing changed; nothing else does.
     if (changes.full or not is_stream) and (changes.bids is None or changes.asks is None):
         raise DecodeError("missing field `b` or `a`, expected both sides - at `$.result`")
     side = full_levels if changes.full else changed_levels
+    is_spot = frame.channel.startswith("spot.")
     return BookUpdate(
-        symbol=underscored(pair),
+        symbol=underscored(native) if is_spot else _futures(native).symbol,
         time_ns=ns_of_ms(changes.time_ms),
         is_snapshot=changes.full,
-        bids=side(changes.bids or (), "$.result.b"),
-        asks=side(changes.asks or (), "$.result.a"),
+        bids=side(_levels(changes.bids), "$.result.b"),
+        asks=side(_levels(changes.asks), "$.result.a"),
         sequence_rule="consecutive",
         first_id=changes.first_id,
         last_id=changes.last_id,
@@ -389,14 +459,24 @@ def _stream(name: str) -> tuple[str, int]:
             raise DecodeError(f"stream {name[:40]!r}: expected ob.BASE_QUOTE.50 or .400")
 
 
+def _levels(rows: Sequence[Level | _FuturesLevel] | None) -> list[Level]:
+    if not rows:
+        return []
+    return [row if isinstance(row, tuple) else (row.price, row.size) for row in rows]
+
+
 def _rest_book_update(book: _RestBook, feed: Feed) -> BookUpdate:
-    pair = feed.native_symbol
+    native = feed.native_symbol
+    if native is None:
+        symbol = collected_symbol(feed)
+    else:
+        symbol = underscored(native) if feed.product == "spot" else _futures(native).symbol
     return BookUpdate(
-        symbol=collected_symbol(feed) if pair is None else underscored(pair),
-        time_ns=None if book.update is None else ns_of_ms(book.update),
+        symbol=symbol,
+        time_ns=None if book.update is None else _unix_ns(book.update),
         is_snapshot=True,
-        bids=full_levels(book.bids, "$.bids"),
-        asks=full_levels(book.asks, "$.asks"),
+        bids=full_levels(_levels(book.bids), "$.bids"),
+        asks=full_levels(_levels(book.asks), "$.asks"),
         sequence_rule="consecutive",
         last_id=book.id,
     )

@@ -66,6 +66,32 @@ REST_TRADES = (
     b'"currency_pair":"NEO_BTC","side":"buy","amount":"0.5000000000","price":"0.0018735000",'
     b'"sequence_id":"1"}]'
 )
+# The documented row of /futures/usdt/trades, whose milliseconds are seconds with decimals.
+FUTURES_REST_TRADES = (
+    b'[{"id":121234231,"create_time":1514764800,"create_time_ms":1514764800.123,'
+    b'"contract":"BTC_USDT","size":-100,"price":"100.123"}]'
+)
+# Documented frames of futures.
+FUTURES_TICKER = (
+    b'{"time":1541659086,"time_ms":1541659086123,"channel":"futures.tickers","event":"update",'
+    b'"result":[{"contract":"BTC_USDT","last":"118.4","change_percentage":"0.77",'
+    b'"funding_rate":"-0.000114","volume_24h":"100","volume_24h_base":"50","low_24h":"99.2",'
+    b'"high_24h":"132.5"}]}'
+)
+FUTURES_STREAM = (
+    b'{"channel":"futures.obu","result":{"t":1743673026995,"full":true,"s":"ob.BTC_USDT.400",'
+    b'"u":79072179673,"b":[["83705.9","30166"]],"a":[["83706","4208"]]},"time_ms":1743673026999}'
+)
+# Recorded: tests/recordings/gateio-linear.tsv.gz.
+FUTURES_CHANGES = (
+    b'{"time":1684930165,"time_ms":1684930165959,"channel":"futures.order_book_update",'
+    b'"event":"update","result":{"U":3132789250,"a":[{"p":"0.7717","s":677},{"p":"1.2532","s":0}],'
+    b'"b":[{"p":"0.7696","s":1056}],"s":"OMG_USDT","t":1684930165911,"u":3132789252}}'
+)
+FUTURES_REST_BOOK = (
+    b'{"current":1684930166.668,"update":1684930166.609,"asks":[{"s":129,"p":"0.7711"}],'
+    b'"bids":[{"s":50,"p":"0.7696"}],"id":3132789259}'
+)
 TICKERS = lines("gateio-ticker.jsonl")
 LIMITED_BOOKS = lines("gateio-orderbook-limited.jsonl")
 CHANGES = lines("gateio-orderbook.jsonl")
@@ -177,6 +203,33 @@ class TestTrades:
         (trade,) = gateio.decode_trades(frame, FEED)
         assert trade.trade_id == 376992
 
+    def test_rest_rows_of_futures_are_trades(self) -> None:
+        assert gateio.decode_trades(FUTURES_REST_TRADES, FEED) == [
+            Trade(
+                symbol="BTC-USDT-PERP",
+                trade_id=121234231,
+                time_ns=1514764800_123_000_000,
+                taker_buys=False,
+                price=Decimal("100.123"),
+                size=Decimal("0.01"),
+                notional=Decimal("1.00123"),
+            )
+        ]
+
+    def test_seconds_in_the_milliseconds_of_a_futures_trade(self) -> None:
+        frame = FUTURES_TRADES[1].replace(b"1616327563918", b"1616327563.918")
+        assert gateio.decode_trades(frame, FEED) == gateio.decode_trades(FUTURES_TRADES[1], FEED)
+
+    def test_second_channel_of_spot_trades(self) -> None:
+        frame = SPOT_TRADE.replace(b'"spot.trades"', b'"spot.trades_v2"')
+        assert gateio.decode_trades(frame, FEED) == gateio.decode_trades(SPOT_TRADE, FEED)
+
+    def test_contract_without_a_multiplier_is_a_dollar(self) -> None:
+        feed = Feed("gateio", contract_sizes={"BTC_USD": Decimal(0)})
+        assert gateio.decode_trades(FUTURES_TRADES[0], feed) == gateio.decode_trades(
+            FUTURES_TRADES[0], FEED
+        )
+
     def test_unknown_contract_size_names_the_key_of_the_settings(self) -> None:
         with pytest.raises(
             DecodeError, match=r"pipeline\.yaml: exchanges\.gateio\.contract_sizes\.MOB_USDT"
@@ -242,6 +295,20 @@ class TestTickers:
         assert ticker.time_ns == 1669107766406_000_000
         assert ticker.signed_change_rate == Decimal("-0.018254")
         assert ticker.prev_closing_price == Decimal("16036.123396479334")
+
+    def test_volume_of_a_contract_is_in_base_units(self) -> None:
+        assert only_ticker(FUTURES_TICKER) == TickerUpdate(
+            symbol="BTC-USDT-PERP",
+            time_ns=1541659086123_000_000,
+            is_delta=False,
+            opening_price=Decimal("117.495286295524"),
+            trade_price=Decimal("118.4"),
+            max_price=Decimal("132.5"),
+            min_price=Decimal("99.2"),
+            prev_closing_price=Decimal("117.495286295524"),
+            acc_trade_volume_24h=Decimal(50),
+            signed_change_rate=Decimal("0.0077"),
+        )
 
     @pytest.mark.parametrize("percentage", [b"-100", b"-100.5", b"", b"-1e2"])
     def test_price_of_a_day_ago_that_nobody_can_know(self, percentage: bytes) -> None:
@@ -361,6 +428,38 @@ class TestBooks:
         ]
         assert only_book(STREAMS[3]).depth == 400
 
+    def test_changes_of_a_contract_need_the_snapshot_of_rest(self) -> None:
+        assert only_book(FUTURES_CHANGES) == BookUpdate(
+            symbol="OMG-USDT-PERP",
+            time_ns=1684930165911_000_000,
+            is_snapshot=False,
+            bids=[(Decimal("0.7696"), Decimal(1056))],
+            asks=[(Decimal("0.7717"), Decimal(677)), (Decimal("1.2532"), Decimal(0))],
+            sequence_rule="consecutive",
+            first_id=3132789250,
+            last_id=3132789252,
+            needs_snapshot=True,
+        )
+
+    def test_snapshot_of_a_contract_is_timed_in_seconds(self) -> None:
+        feed = Feed("gateio", "linear", "OMG_USDT")
+        assert gateio.decode_books(FUTURES_REST_BOOK, feed) == [
+            BookUpdate(
+                symbol="OMG-USDT-PERP",
+                time_ns=1684930166_609_000_000,
+                is_snapshot=True,
+                bids=[(Decimal("0.7696"), Decimal(50))],
+                asks=[(Decimal("0.7711"), Decimal(129))],
+                sequence_rule="consecutive",
+                last_id=3132789259,
+            )
+        ]
+
+    def test_stream_of_a_contract_sends_its_own_snapshot(self) -> None:
+        book = only_book(FUTURES_STREAM)
+        assert (book.symbol, book.is_snapshot, book.depth) == ("BTC-USDT-PERP", True, 400)
+        assert book.bids == [(Decimal("83705.9"), Decimal(30166))]
+
     def test_stream_leaves_out_a_side_without_changes(self) -> None:
         frame = STREAMS[1].replace(b',"a":[["104027.2","0"],["104027.4","0"]]', b"")
         book = only_book(frame)
@@ -392,6 +491,9 @@ class TestBooks:
 class TestKinds:
     def test_every_sample_decodes_as_its_kind(self) -> None:
         assert count_records(gateio, [*TRADES, *FUTURES_TRADES], FEED) == {"trade": 17}
+        futures = [FUTURES_REST_TRADES, FUTURES_TICKER, FUTURES_CHANGES, FUTURES_STREAM]
+        counts = {"trade": 1, "ticker": 1, "orderbook": 2}
+        assert count_records(gateio, futures, FEED) == counts
         assert count_records(gateio, TICKERS, FEED) == {"ticker": 12}
         assert count_records(gateio, BOOKS, FEED) == {"orderbook": 51}
 
@@ -413,6 +515,14 @@ class TestKinds:
 
 
 @settings(max_examples=500)
-@given(broken([*TRADES, *FUTURES_TRADES, REST_TRADES, *TICKERS, *BOOKS]))
+@given(
+    broken(
+        [
+            *(*TRADES, *FUTURES_TRADES, REST_TRADES, *TICKERS, *BOOKS),
+            *(FUTURES_REST_TRADES, FUTURES_TICKER, FUTURES_STREAM, FUTURES_CHANGES),
+            FUTURES_REST_BOOK,
+        ]
+    )
+)
 def test_a_broken_frame_raises_nothing_but_decode_errors(frame: bytes) -> None:
     decode_all(gateio, frame, FEED)
