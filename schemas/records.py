@@ -83,7 +83,7 @@ class Ticker(msgspec.Struct, frozen=True, gc=False):
 Level: TypeAlias = tuple[Decimal, Decimal]
 """Price and size. In a delta, size zero removes the price."""
 
-SequenceRule: TypeAlias = Literal["none", "growing", "linked", "consecutive", "bybit"]
+SequenceRule: TypeAlias = Literal["none", "growing", "linked", "consecutive", "plus_one"]
 """How an update proves that none is missing before it.
 
 - `none`: it cannot.
@@ -91,10 +91,9 @@ SequenceRule: TypeAlias = Literal["none", "growing", "linked", "consecutive", "b
   Binance partial books).
 - `linked`: `prev_id` is the `last_id` of the update before (OKX `prevSeqId`, Binance futures `pu`).
 - `consecutive`: `first_id` is the `last_id` of the update before plus one (Binance spot, Gate).
-- `bybit`: `last_id` is the one before plus one; a snapshot at any time replaces the book.
+- `plus_one`: `last_id` is the one before plus one (Bybit); a snapshot at any time replaces the
+  book.
 """
-
-ChecksumRule: TypeAlias = Literal["okx", "kraken"]
 
 
 class BookUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -117,8 +116,7 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False):
     depth: int | None = None
     """Levels a side that the exchange keeps: truncate to it after each update."""
     checksum: int | None = None
-    """As sent (unsigned for Kraken, signed for OKX); `None` where there is none to check."""
-    checksum_rule: ChecksumRule | None = None
+    """As sent; `None` where there is none to check. The recipe is a fact of the exchange."""
 
 
 class BookColumns(msgspec.Struct, frozen=True, gc=False):

@@ -25,6 +25,7 @@ Milliseconds: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=86_400_000)]
 Partition: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=9_999)]
 PartitionCount: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Url: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+(/\S*)?$")]
+WebSocketUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^wss?://[^\s/]+(/\S*)?$")]
 Symbol: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]+-[A-Z0-9]+(-[A-Z0-9]+)?$")]
 
 
@@ -70,8 +71,25 @@ class Region(_Strict, frozen=True):
     groups: PerKind
 
 
-class Exchange(_Strict, frozen=True):
-    """One exchange: the name in records, the partitions it owns, how to read its trades."""
+class Urls(_Strict, frozen=True):
+    """The addresses of an exchange, by product."""
+
+    ws: Mapping[Product, WebSocketUrl] = {}
+    rest: Mapping[Product, Url] = {}
+
+
+class Top(_Strict, frozen=True):
+    """The symbols with the largest turnover."""
+
+    top: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+
+
+SymbolChoice: TypeAlias = tuple[Symbol, ...] | Literal["all"] | Top
+Collect: TypeAlias = Literal["websocket", "rest", "both", "off"]
+
+
+class ExchangeSettings(_Strict, frozen=True):
+    """One exchange: its name in records, the partitions it owns, what is collected from where."""
 
     market: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
     region: str
@@ -81,7 +99,11 @@ class Exchange(_Strict, frozen=True):
     kinds: tuple[RawKind, ...] = RAW_KINDS
     trade_ids: Mapping[Product, TradeIds] = {}
     contract_sizes: Mapping[str, Decimal] = {}
-    rest_urls: Mapping[Product, Url] = {}
+    urls: Urls = Urls()
+    symbols: Mapping[Product, SymbolChoice] = {}
+    """What is collected, in canonical names."""
+    collect: Collect = "websocket"
+    """By which interfaces."""
 
 
 class TakerVolumeSettings(_Strict, frozen=True):
@@ -136,7 +158,7 @@ class Settings(_Strict, frozen=True):
     """The whole of ``pipeline.yaml``."""
 
     regions: Mapping[str, Region]
-    exchanges: Mapping[str, Exchange]
+    exchanges: Mapping[str, ExchangeSettings]
     taker_volume: TakerVolumeSettings = TakerVolumeSettings()
     orderbook: OrderbookSettings = OrderbookSettings()
     kafka: KafkaSettings = KafkaSettings()
@@ -169,7 +191,7 @@ class Settings(_Strict, frozen=True):
         """What a decoder needs to know of one feed of an exchange."""
         settings = self.exchanges[exchange]
         if product is None:
-            product = "inverse" if exchange == "bitmex" else "spot"
+            product = EXCHANGES[exchange].default_product
         return Feed(
             exchange=exchange,
             product=product,
@@ -201,7 +223,10 @@ def parse_settings(text: bytes, source: str) -> Settings:
 def _precise(text: bytes, error: msgspec.ValidationError) -> str:
     """The message with the region's or exchange's name, where msgspec writes `[...]`."""
     raw = msgspec.yaml.decode(text)
-    sections: tuple[tuple[str, type[_Strict]], ...] = (("regions", Region), ("exchanges", Exchange))
+    sections: tuple[tuple[str, type[_Strict]], ...] = (
+        ("regions", Region),
+        ("exchanges", ExchangeSettings),
+    )
     for section, section_type in sections:
         for name, value in raw.get(section, {}).items() if isinstance(raw, dict) else ():
             try:
@@ -233,6 +258,8 @@ def _problems(settings: Settings) -> Iterator[str]:
         at = f"at `$.exchanges.{name}"
         if name not in EXCHANGES:
             yield f"unknown exchange `{name}`, expected one of {', '.join(EXCHANGES)} - {at}`"
+        else:
+            yield from _product_problems(name, exchange)
         if exchange.region not in settings.regions:
             known = ", ".join(settings.regions)
             yield f"unknown region `{exchange.region}`, expected one of {known} - {at}.region`"
@@ -249,6 +276,21 @@ def _problems(settings: Settings) -> Iterator[str]:
             f"{settings.taker_volume.correction_horizon_ms}, expected at least lateness_ms "
             f"({lateness_ms}) - at `$.taker_volume.correction_horizon_ms`"
         )
+
+
+def _product_problems(name: str, exchange: ExchangeSettings) -> Iterator[str]:
+    offered = EXCHANGES[name].products
+    for key, products in (
+        ("urls.ws", exchange.urls.ws),
+        ("urls.rest", exchange.urls.rest),
+        ("symbols", exchange.symbols),
+    ):
+        for product in products:
+            if product not in offered:
+                yield (
+                    f"product `{product}`, expected one of {', '.join(offered)} - "
+                    f"at `$.exchanges.{name}.{key}`"
+                )
 
 
 def _partition_problems(settings: Settings, name: str, region: Region) -> Iterator[str]:

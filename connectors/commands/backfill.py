@@ -31,7 +31,8 @@ from dataflows.domain.trades.minutes import QUIET_MINUTES
 from dataflows.domain.trades.recount import Key, Recount, Stored, compare, next_recount
 from dataflows.taker_volume import encoder
 from schemas.errors import SettingsError, UnavailableError
-from schemas.histories import Market, market_of
+from schemas.exchanges import EXCHANGES
+from schemas.histories import Market
 from schemas.records import TakerVolume, Trade
 from schemas.settings import Settings
 from schemas.times import NS_PER_MS, NS_PER_SECOND, utc_text
@@ -85,7 +86,7 @@ def backfill(exchange: str, symbols: tuple[str, ...], since: datetime, until: da
     _check(settings, exchange, start, end)
     history = TradeHistory(environment, settings, exchange)
     table = _Table(environment, exchange, start, end)
-    markets = [market_of(exchange, symbol) for symbol in symbols or table.symbols]
+    markets = [EXCHANGES[exchange].market(symbol) for symbol in symbols or table.symbols]
     if not markets:
         raise SettingsError(f"--symbol: expected one, the table has none of {exchange} around then")
     for market in markets:

@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 import psycopg
+from psycopg import sql
 
 from connectors.archive.client import ensure_bucket, make_client
 from connectors.kafka.topics import ensure_topics
@@ -27,6 +28,13 @@ ON CONFLICT (exchange_id) DO UPDATE
     SET code = excluded.code, name = excluded.name, region = excluded.region
     WHERE (stored.code, stored.name, stored.region)
         IS DISTINCT FROM (excluded.code, excluded.name, excluded.region)
+"""
+_CREATE_VIEW: Final = """
+CREATE VIEW {} AS
+SELECT dim_exch.name AS exchange_name, symbol, minute AS "timestamp",
+       taker_buy_volume, taker_sell_volume, created_at
+FROM taker_volume JOIN dim_exch USING (exchange_id)
+WHERE exchange_id = {}
 """
 
 
@@ -86,23 +94,24 @@ def _tables(dsn: str, settings: Settings) -> Iterator[str]:
 
 
 def _ensure_exchanges(connection: Connection, settings: Settings) -> int:
-    """Ids are places in `EXCHANGES`: the same in every database, whatever the settings name."""
+    """Write the exchanges of the settings under their stable ids, and the view of each."""
     with connection.transaction():
         # Two first starts at once would both insert, and one of them stumble over `code`.
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('ensure_exchanges'))")
-        return sum(
-            connection.execute(
-                _UPSERT_EXCHANGE,
-                [
-                    exchange_id,
-                    code,
-                    settings.exchanges[code].market,
-                    settings.exchanges[code].region,
-                ],
-            ).rowcount
-            for exchange_id, code in enumerate(EXCHANGES, start=1)
-            if code in settings.exchanges
-        )
+        changed = 0
+        for code, of in settings.exchanges.items():
+            exchange_id = EXCHANGES[code].id
+            row = [exchange_id, code, of.market, of.region]
+            changed += connection.execute(_UPSERT_EXCHANGE, row).rowcount
+            _ensure_view(connection, exchange_id, f"{code}_taker_volume")
+        return changed
+
+
+def _ensure_view(connection: Connection, exchange_id: int, name: str) -> None:
+    """Make the view of an exchange that came after migration 0003, which made the first ten."""
+    if connection.execute("SELECT to_regclass(%s)", [name]).fetchone() == (None,):
+        view, number = sql.Identifier(name), sql.Literal(exchange_id)
+        connection.execute(sql.SQL(_CREATE_VIEW).format(view, number))
 
 
 def _ensure_months(connection: Connection) -> None:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from schemas.errors import SettingsError
+from schemas.exchanges import EXCHANGES
 from schemas.settings import Settings, parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HINT: Final = 'start local ones with `make up` and run `eval "$(.venv/bin/marketflow env)"`'
-_SECRETS: Final = frozenset({"kafka", "postgres_dsn", "aws_secret_access_key", "binance_api_key"})
+_SECRETS: Final = frozenset({"kafka", "postgres_dsn", "aws_secret_access_key", "api_keys"})
 
 
 class Shard(msgspec.Struct, frozen=True):
@@ -50,7 +51,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
         shard: The part of the partitions that this process owns; all of them by default.
         stop_at_end: Whether to read each topic only up to the end that it had at the start.
         pipeline_config: Another ``pipeline.yaml`` than the project's own.
-        binance_api_key: Which Binance wants for the history of its futures.
+        api_keys: By exchange, for histories that want one: ``BINANCE_API_KEY``.
     """
 
     kafka: dict[str, str] = {}
@@ -63,7 +64,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     shard: Shard = Shard(0, 1)
     stop_at_end: bool = False
     pipeline_config: Path | None = None
-    binance_api_key: str | None = None
+    api_keys: dict[str, str] = {}
 
     def __repr__(self) -> str:
         fields = msgspec.structs.asdict(self).items()
@@ -92,7 +93,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
             shard=_shard(given.get("SHARD")),
             stop_at_end=_flag("STOP_AT_END", given.get("STOP_AT_END")),
             pipeline_config=Path(config) if config else None,
-            binance_api_key=given.get("BINANCE_API_KEY"),
+            api_keys=_api_keys(given),
         )
 
     def require_kafka(self) -> dict[str, str]:
@@ -133,6 +134,15 @@ def _librdkafka_options(variables: Mapping[str, str]) -> dict[str, str]:
         for name, value in variables.items()
         if name.startswith(prefix)
     }
+
+
+def _api_keys(variables: Mapping[str, str]) -> dict[str, str]:
+    names = {
+        code: f"{code.upper()}_API_KEY"
+        for code, exchange in EXCHANGES.items()
+        if exchange.history.api_key_header
+    }
+    return {code: variables[name] for code, name in names.items() if name in variables}
 
 
 def _shard(text: str | None) -> Shard:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID, uuid5
 
+from schemas.exchanges import EXCHANGES
 from schemas.records import Kind
 
 # Ids a second at most: a pass that is a second later has ids beyond those of the one before.
@@ -26,69 +27,6 @@ class Move(NamedTuple):
     generation: int
     """Times `ID_STEP`, added to each numeric id; other ids are derived from it."""
 
-
-class _Fields(NamedTuple):
-    """The keys of one exchange whose values are moved, over all generations of its format."""
-
-    times: str
-    """Unix times, whose number of digits tells the unit, or dates with a clock time."""
-    days_and_times: tuple[tuple[str, str], ...] = ()
-    """A key with a date, and the one with its clock time that follows."""
-    trade_ids: str = ""
-    book_ids: str = ""
-    """Only where a book would drop the next pass as older than this one."""
-    row_time: str = ""
-    """What stands before a time that has a place in a row instead of a key."""
-    row_id: str = ""
-    """The same of a trade id."""
-
-
-_UPBIT_LIKE: Final = (
-    ("trade_date", "trade_time"),
-    ("trade_date_utc", "trade_time_utc"),
-    ("trade_date_kst", "trade_time_kst"),
-    ("td", "ttm"),
-    ("tdt", "ttm"),
-)
-
-FIELDS: Final[dict[str, _Fields]] = {
-    "upbit": _Fields(
-        times="timestamp trade_timestamp tms ttms",
-        days_and_times=_UPBIT_LIKE,
-        trade_ids="sequential_id sid",
-    ),
-    "bithumb": _Fields(
-        times="timestamp trade_timestamp tms ttms contDtm datetime",
-        days_and_times=(*_UPBIT_LIKE, ("date", "time")),
-        trade_ids="sequential_id sid",
-    ),
-    "korbit": _Fields(times="timestamp lastTradedAt", trade_ids="tradeId"),
-    "coinone": _Fields(times="timestamp t", trade_ids="id i", book_ids="id i"),
-    "okx": _Fields(times="ts", trade_ids="tradeId"),
-    "bybit": _Fields(
-        times="ts cts T time trade_time_ms timestamp timestamp_e6 transactTimeE6 time_now",
-        trade_ids="i trade_id execId id",
-    ),
-    "gateio": _Fields(
-        times="time time_ms create_time create_time_ms t E current update",
-        trade_ids="id",
-        book_ids="id lastUpdateId U u",
-    ),
-    "binance": _Fields(
-        times="E T O C time",
-        trade_ids="t a f l id",
-        book_ids="lastUpdateId U u pu",
-    ),
-    "kraken": _Fields(
-        times="timestamp",
-        trade_ids="trade_id",
-        # [price, volume, time, …], in trades and in the levels of a book alike.
-        row_time=r'\["[0-9.]+","[0-9.]+","?',
-        # […, side, order type, "", id], by REST.
-        row_id='"[lm]","",',
-    ),
-    "bitmex": _Fields(times="timestamp", trade_ids="trdMatchID"),
-}
 
 _SECONDS_DIGITS: Final = 10
 _UNIX: Final = r"[0-9]{10}(?:[0-9]{3}){0,3}(?![0-9])"
@@ -204,7 +142,7 @@ def _formatted(seconds: int, style: str) -> bytes:
 @lru_cache
 def _pattern(exchange: str, kind: Kind) -> re.Pattern[bytes]:
     """One expression for all that moves in frames of a kind: a frame is searched once."""
-    fields = FIELDS[exchange]
+    fields = EXCHANGES[exchange].moved
     clock = rf"{_DAY}[T ]{_TIME}"
     keyed = r'"(?:{keys})"\s?:\s?"?'
     parts = [keyed.format(keys=fields.times.replace(" ", "|")) + rf"(?P<time>{_UNIX}|{clock})"]

@@ -7,8 +7,8 @@ from connectors.process import clock
 from connectors.process.environment import Environment
 from connectors.rest.client import RestClient
 from schemas.errors import DecodeError, SettingsError
-from schemas.exchanges import decoder_of
-from schemas.histories import HISTORIES, SPAN_NS, Market, Page, Request, Span
+from schemas.exchanges import EXCHANGES
+from schemas.histories import SPAN_NS, Market, Page, Request, Span
 from schemas.records import Product, Trade, TradeId
 from schemas.settings import Settings
 
@@ -37,11 +37,11 @@ class TradeHistory:
     def __init__(self, environment: Environment, settings: Settings, exchange: str) -> None:
         self._settings = settings
         self._exchange = exchange
-        self._history = HISTORIES[exchange]
-        self._decoder = decoder_of(exchange)
+        self._history = EXCHANGES[exchange].history
+        self._decoder = EXCHANGES[exchange].decoder
         self._clients: dict[Product, RestClient] = {}
-        key = environment.binance_api_key if exchange == "binance" else None
-        self._headers = {"X-MBX-APIKEY": key} if key else {}
+        header, key = self._history.api_key_header, environment.api_keys.get(exchange)
+        self._headers = {header: key} if header and key else {}
         self.pages = self.trades = 0
         """What it has got so far."""
 
@@ -53,9 +53,9 @@ class TradeHistory:
         """
         at = f"`$.exchanges.{self._exchange}"
         settings = self._settings.exchanges[self._exchange]
-        if market.product not in settings.rest_urls:
+        if market.product not in settings.urls.rest:
             raise SettingsError(
-                f"{market.symbol}: expected a URL at {at}.rest_urls.{market.product}`"
+                f"{market.symbol}: expected a URL at {at}.urls.rest.{market.product}`"
             )
         if settings.trade_ids.get(market.product, "trade") != "trade":
             raise SettingsError(
@@ -81,7 +81,7 @@ class TradeHistory:
             UnavailableError: It does not answer.
             DecodeError: It answers in another form than the one that is known.
         """
-        pager = self._history.pager(Span(market, start_ns, end_ns, clock.now_ns()))
+        pager = self._history.pages(Span(market, start_ns, end_ns, clock.now_ns()))
         found: dict[TradeId, Trade] = {}
         try:
             request = next(pager)
@@ -118,6 +118,6 @@ class TradeHistory:
 
     def _client(self, product: Product) -> RestClient:
         if product not in self._clients:
-            url = self._settings.exchanges[self._exchange].rest_urls[product]
+            url = self._settings.exchanges[self._exchange].urls.rest[product]
             self._clients[product] = RestClient(url, self._history.pause_ms, self._headers)
         return self._clients[product]

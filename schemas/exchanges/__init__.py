@@ -1,61 +1,49 @@
-"""The wire formats, one module an exchange, each a set of pure functions from bytes to records.
+"""The exchanges, one package each: facts, wire shapes, decoding and history.
 
-A decoder module has the four functions of :class:`ExchangeDecoder`. To add an exchange, write
-the module, name it in :data:`EXCHANGES` and in ``pipeline.yaml``. Two more are for speed alone, and
-answer `None` where they do not apply: `decode_trade_run` takes many frames at once, and
-`decode_book_columns` gives the prices and sizes of a whole book without making its levels.
+A package states its facts as `EXCHANGE` and is found by being here; nothing else has to be told.
+Only its `__init__` is imported from outside. ``CONTRIBUTING.md`` walks through adding one.
 """
 
+from collections.abc import Iterable
 from importlib import import_module
-from typing import Final, Protocol, cast
+from pkgutil import iter_modules
+from typing import Final
 
-from schemas.feeds import Feed
-from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
+from schemas.exchanges.facts import Exchange, ExchangeDecoder
 
-EXCHANGES: Final = (
-    "upbit",
-    "bithumb",
-    "korbit",
-    "coinone",
-    "okx",
-    "bybit",
-    "gateio",
-    "binance",
-    "kraken",
-    "bitmex",
-)
+__all__ = ["EXCHANGES", "Exchange", "ExchangeDecoder", "decoder_of", "discover"]
 
 
-class ExchangeDecoder(Protocol):
-    """What every module of this package offers.
+def discover(folders: Iterable[str]) -> dict[str, Exchange]:
+    """Return the exchanges whose packages are in these folders, by code, in the order of ids.
 
-    A frame is one message as the exchange sent it: WebSocket text or the body of one REST
-    response. Each function raises :class:`~schemas.errors.DecodeError` where the frame is not
-    understood, and returns an empty list for a frame that is legal and carries nothing of
-    that kind: acks, heartbeats, another channel's data, trades that do not count.
+    The folders have to be on the path of this package.
+
+    Raises:
+        ValueError: A package is not named like its exchange, or two have one id.
     """
+    found: dict[int, Exchange] = {}
+    for package in iter_modules(folders):
+        if not package.ispkg:
+            continue
+        exchange: Exchange = import_module(f"{__name__}.{package.name}").EXCHANGE
+        if exchange.code != package.name:
+            raise ValueError(f"{package.name}: expected its code, got {exchange.code!r}")
+        if exchange.id in found:
+            other = found[exchange.id].code
+            raise ValueError(f"{exchange.code}: expected an id of its own, {other} has it")
+        found[exchange.id] = exchange
+    return {found[number].code: found[number] for number in sorted(found)}
 
-    def kind(self, frame: bytes) -> Kind:
-        """What the frame carries."""
-        ...
 
-    def decode_trades(self, frame: bytes, feed: Feed) -> list[Trade]:
-        """The trades of the frame, in its order."""
-        ...
-
-    def decode_tickers(self, frame: bytes, feed: Feed) -> list[TickerUpdate]:
-        """The tickers of the frame, full or as deltas."""
-        ...
-
-    def decode_books(self, frame: bytes, feed: Feed) -> list[BookUpdate]:
-        """The order book updates of the frame, in its order."""
-        ...
+EXCHANGES: Final = discover(__path__)
+"""All exchanges by code."""
 
 
 def decoder_of(exchange: str) -> ExchangeDecoder:
-    """The decoder module of an exchange id.
+    """Return the decoder of an exchange.
 
     Raises:
-        ModuleNotFoundError: There is no such exchange.
+        KeyError: There is no such exchange.
     """
-    return cast(ExchangeDecoder, import_module(f"schemas.exchanges.{exchange}"))
+    return EXCHANGES[exchange].decoder

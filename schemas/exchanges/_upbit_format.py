@@ -131,6 +131,15 @@ class _SimpleBook(msgspec.Struct, gc=False):
 
 _TradeRow: TypeAlias = _Trade | _SimpleTrade | _RestTrade
 
+DAYS_AND_TIMES: Final = (
+    ("trade_date", "trade_time"),
+    ("trade_date_utc", "trade_time_utc"),
+    ("trade_date_kst", "trade_time_kst"),
+    ("td", "ttm"),
+    ("tdt", "ttm"),
+)
+"""The keys of a date and of the clock time after it, for replay."""
+
 _BOOK: Final = b'{"type":"orderbook",'
 _SIMPLE_BOOK: Final = b'{"ty":"orderbook",'
 

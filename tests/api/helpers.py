@@ -46,8 +46,8 @@ def prepare(dsn: str, settings: Settings) -> None:
     """Migrates a database and names the exchanges in it."""
     migrate(dsn)
     rows = [
-        (number, code, settings.exchanges[code].market, settings.exchanges[code].region)
-        for number, code in enumerate(EXCHANGES, start=1)
+        (exchange.id, code, settings.exchanges[code].market, settings.exchanges[code].region)
+        for code, exchange in EXCHANGES.items()
     ]
     with psycopg.connect(dsn) as connection:
         connection.cursor().executemany("INSERT INTO dim_exch VALUES (%s, %s, %s, %s)", rows)

@@ -135,7 +135,7 @@ def records_of(items: Sequence[Any], pipeline: Pipeline) -> dict[str, list[bytes
 
 
 def id_of(exchange: str) -> int:
-    return EXCHANGES.index(exchange) + 1
+    return EXCHANGES[exchange].id
 
 
 @pytest.mark.timeout(1_800)

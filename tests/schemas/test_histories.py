@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas.errors import SettingsError
 from schemas.exchanges import EXCHANGES, decoder_of
 from schemas.feeds import Feed
-from schemas.histories import HISTORIES, SPAN_NS, Page, Span, market_of, refusal
+from schemas.histories import SPAN_NS, Page, Span, refusal
 from schemas.times import NS_PER_MINUTE, NS_PER_MS
 from tests.histories import Past, PastTrade
 from tests.schemas.exchanges.frames import lines
@@ -28,7 +28,7 @@ def drive(exchange: str, past: Past, span: Span) -> tuple[dict[int | str, int], 
     """The ids and times of the span's trades, and from when on they are whole."""
     decoder = decoder_of(exchange)
     feed = Feed(exchange, span.market.product, span.market.native_symbol)
-    pager = HISTORIES[exchange].pager(span)
+    pager = EXCHANGES[exchange].history.pages(span)
     found: dict[int | str, int] = {}
     try:
         request = next(pager)
@@ -63,7 +63,7 @@ def test_a_pager_gets_every_trade_of_its_span(
         PastTrade(10_000 + at, time_ms, Decimal("5.25"), Decimal("0.5"), at % 2 == 0)
         for at, time_ms in enumerate(stamps)
     ]
-    market = market_of(exchange, SYMBOLS.get(exchange, "BTC-USDT"))
+    market = EXCHANGES[exchange].market(SYMBOLS.get(exchange, "BTC-USDT"))
     past = Past(exchange, {asked_as(exchange, market.native_symbol): trades}, NOW_MS)
     start_ns = ((DAY + 1) * 86_400_000 - 1_800_000) * NS_PER_MS + span_at * SPAN_NS
     span = Span(market, start_ns, start_ns + SPAN_NS, NOW_MS * NS_PER_MS)
@@ -81,7 +81,7 @@ def test_a_pager_gets_every_trade_of_its_span(
 def test_an_exchange_with_one_page_says_from_when_on_it_is_whole() -> None:
     trades = [PastTrade(at, 1_000 * at, Decimal(1), Decimal(1), taker_buys=True)
               for at in range(1_728_000_000, 1_728_000_900)]  # fmt: skip
-    market = market_of("coinone", "BTC-KRW")
+    market = EXCHANGES["coinone"].market("BTC-KRW")
     past = Past("coinone", {"KRW/BTC": trades})
 
     found, complete_from_ns = drive(
@@ -108,7 +108,7 @@ def test_an_exchange_with_one_page_says_from_when_on_it_is_whole() -> None:
 def test_a_market_has_its_exchange_s_own_name(
     exchange: str, symbol: str, native: str, product: str
 ) -> None:
-    market = market_of(exchange, symbol)
+    market = EXCHANGES[exchange].market(symbol)
 
     assert (market.native_symbol, market.product) == (native, product)
 
@@ -116,14 +116,14 @@ def test_a_market_has_its_exchange_s_own_name(
 @pytest.mark.parametrize("symbol", ["BTC", "", "BTC-KRW-PERP", "BTC-KRW-241227", "-KRW"])
 def test_a_symbol_that_cannot_be_asked_for_is_refused(symbol: str) -> None:
     with pytest.raises(SettingsError, match="expected BASE-QUOTE"):
-        market_of("upbit", symbol)
+        EXCHANGES["upbit"].market(symbol)
 
 
 def test_what_no_exchange_keeps_so_long_is_refused() -> None:
-    span = Span(market_of("upbit", "BTC-KRW"), 0, SPAN_NS, NOW_MS * NS_PER_MS)
+    span = Span(EXCHANGES["upbit"].market("BTC-KRW"), 0, SPAN_NS, NOW_MS * NS_PER_MS)
 
     with pytest.raises(SettingsError, match="goes 7 days back"):
-        next(HISTORIES["upbit"].pager(span))
+        next(EXCHANGES["upbit"].history.pages(span))
 
 
 @pytest.mark.parametrize(

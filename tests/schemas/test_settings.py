@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import SettingsError
-from schemas.settings import Settings, parse_settings
+from schemas.settings import Settings, Top, parse_settings
 
 SHIPPED = (Path(__file__).parents[2] / "pipeline.yaml").read_text()
 
@@ -88,6 +88,37 @@ def test_exchanges_are_those_of_the_contract(
         ("spot: trade,", "spot: trades,", ["'trades'", "$.exchanges.binance.trade_ids"]),
         ('BTC-USD: "100"', 'BTC-USD: "x"', ["decimal", "$.exchanges.okx.contract_sizes"]),
         ('BTC-USD: "100"', 'BTC-USD: "0"', ["positive", "okx.contract_sizes.BTC-USD"]),
+        (
+            "spot: wss://api.upbit",
+            "spot: https://api.upbit",
+            ["regex", "$.exchanges.upbit.urls.ws"],
+        ),
+        (
+            "ws: {spot: wss://api.up",
+            "ws: {linear: wss://api.up",
+            ["product `linear`", "expected one of spot", "$.exchanges.upbit.urls.ws"],
+        ),
+        ("urls:", "url:", ["unknown field `url`", "urls", "$.exchanges.upbit"]),
+        (
+            "symbols: {spot: [BTC-KRW,",
+            "symbols: {spot: [BTC/KRW,",
+            ["regex", "$.exchanges.upbit.symbols"],
+        ),
+        (
+            "symbols: {spot: [BTC-KRW, ETH-KRW, XRP-KRW]}",
+            "symbols: {spot: every}",
+            ["every", "$.exchanges.upbit.symbols"],
+        ),
+        (
+            "symbols: {spot: [BTC-KRW, ETH-KRW, XRP-KRW]}",
+            "symbols: {spot: {top: 0}}",
+            [">= 1", "$.exchanges.upbit.symbols"],
+        ),
+        (
+            "primary_symbol: BTC-KRW",
+            "primary_symbol: BTC-KRW\n    collect: sockets",
+            ["sockets", "$.exchanges.upbit.collect"],
+        ),
         ("regions:", "regions: [", ["not YAML"]),
     ],
 )
@@ -116,3 +147,15 @@ def test_older_spellings_of_topics_can_be_set() -> None:
     settings = parse_settings(older.encode(), "pipeline.yaml")
 
     assert settings.regions["Korea"].topics.orderbook == "koreaSocketDataIn-orderbook"
+
+
+def test_symbols_are_a_list_all_or_the_largest_ones() -> None:
+    text = SHIPPED.replace("[BTC-KRW, ETH-KRW, XRP-KRW]", "all", 1)
+    text = text.replace("[BTC-KRW, ETH-KRW, XRP-KRW]", "{top: 20}", 1)
+
+    found = parse_settings(text.encode(), "pipeline.yaml").exchanges
+
+    assert found["upbit"].symbols == {"spot": "all"}
+    assert found["bithumb"].symbols == {"spot": Top(20)}
+    assert found["korbit"].symbols == {"spot": ("BTC-KRW", "ETH-KRW", "XRP-KRW")}
+    assert found["upbit"].collect == "websocket"

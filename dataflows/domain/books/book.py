@@ -15,9 +15,10 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from dataflows.domain.books.checksums import RECIPES, Recipe
 from dataflows.domain.books.whole import Figures, WholeBook
 from schemas.errors import ChecksumMismatchError, FeedError, SequenceGapError
+from schemas.exchanges import EXCHANGES
+from schemas.exchanges.facts import Checksum
 from schemas.numbers import SUM
 from schemas.records import BookSummary, BookUpdate, Level
 
@@ -125,7 +126,7 @@ class Side:
         del self.prices[worst]
         return True
 
-    def best_texts(self, recipe: Recipe) -> list[str]:
+    def best_texts(self, recipe: Checksum) -> list[str]:
         """The texts of the best levels, best first, for a checksum."""
         count, texts = recipe.levels, self.texts
         best = self.prices[: -count - 1 : -1] if self._is_bid else self.prices[:count]
@@ -379,11 +380,14 @@ class Book:
         is_cut = False
         if self.depth is not None:
             is_cut = self._bids.truncate(self.depth) | self._asks.truncate(self.depth)
-        if verify and update.checksum is not None and update.checksum_rule is not None:
-            self._verify(update.checksum, RECIPES[update.checksum_rule])
+        if verify and update.checksum is not None:
+            self._verify(update.checksum)
         return is_cut
 
-    def _verify(self, expected: int, recipe: Recipe) -> None:
+    def _verify(self, expected: int) -> None:
+        recipe = EXCHANGES[self.exchange].checksum
+        if recipe is None:
+            return
         checksum = recipe.combine(self._bids.best_texts(recipe), self._asks.best_texts(recipe))
         if checksum != expected:
             raise ChecksumMismatchError(
@@ -442,7 +446,7 @@ def _is_next(update: BookUpdate, last_id: int, new_id: int) -> bool:
         case "consecutive":
             first_id = new_id if update.first_id is None else update.first_id
             return first_id <= last_id + 1 <= new_id
-        case "bybit":
+        case "plus_one":
             return new_id == last_id + 1
         case _:
             return new_id > last_id

@@ -280,7 +280,7 @@ def _no_columns(frame: bytes) -> None:
 
 def _decode_books(decoder: ExchangeDecoder) -> Decode[BookUpdate | WholeBook]:
     decode_books = decoder.decode_books
-    decode_columns = getattr(decoder, "decode_book_columns", _no_columns)
+    decode_columns = decoder.decode_book_columns or _no_columns
 
     def decode(frame: bytes, feed: Feed) -> list[BookUpdate | WholeBook]:
         columns = decode_columns(frame)

@@ -139,4 +139,4 @@ def _decode_trades(decoder: ExchangeDecoder) -> Decode[Trade]:
 
 
 def _decode_trade_run(decoder: ExchangeDecoder) -> DecodeRun[Trade] | None:
-    return getattr(decoder, "decode_trade_run", None)
+    return decoder.decode_trade_run

@@ -51,7 +51,7 @@ def exchange(market: list[MarketTrade]) -> Iterator[Server]:
 
 def exchanges(url: str, **changes: Any) -> dict[str, Any]:
     config = yaml.safe_load((ROOT / "pipeline.yaml").read_text())["exchanges"]["binance"]
-    return {"exchanges": {"binance": {**config, "rest_urls": {"spot": url}, **changes}}}
+    return {"exchanges": {"binance": {**config, "urls": {"rest": {"spot": url}}, **changes}}}
 
 
 def backfill(
@@ -156,7 +156,7 @@ def test_symbols_can_be_named_and_minutes_chosen(
         (["--from", START, "--to", START], "expected a minute after --from"),
         (["--from", START, "--to", "2090-01-01T00:00"], "expected a minute that is over"),
         (["--from", START, "--to", END, "--symbol", "C0"], "expected BASE-QUOTE"),
-        (["--from", START, "--to", END, "--symbol", "C0-USDT-PERP"], "rest_urls.linear"),
+        (["--from", START, "--to", END, "--symbol", "C0-USDT-PERP"], "urls.rest.linear"),
         (["--from", START, "--to", END], "--symbol: expected one"),
         (["--from", "10:20", "--to", END], "does not match the format"),
     ],

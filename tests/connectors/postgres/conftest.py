@@ -18,5 +18,5 @@ def add_exchanges(dsn: str) -> None:
     with psycopg.connect(dsn) as connection, connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO dim_exch VALUES (%s, %s, %s, 'Asia')",
-            [(number, code, code.title()) for number, code in enumerate(EXCHANGES, start=1)],
+            [(exchange.id, code, code.title()) for code, exchange in EXCHANGES.items()],
         )

@@ -12,13 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import DecodeError
-from schemas.exchanges import binance
+from schemas.exchanges import decoder_of
+from schemas.exchanges.binance.decode import decode_trade_run
 from schemas.feeds import Feed
 from schemas.records import TickerUpdate, Trade
 from tests.schemas.exchanges.frames import broken, decode_all, lines, recording
 
 if TYPE_CHECKING:
     from schemas.records import BookUpdate, Kind, Product
+
+binance = decoder_of("binance")
 
 SPOT = Feed("binance")
 LINEAR = Feed("binance", "linear")
@@ -590,7 +593,7 @@ def test_broken_frames_raise_nothing_but_decode_errors(feed: Feed, frame: bytes)
 @given(st.lists(st.one_of(st.sampled_from(TRADES), broken([*TRADES, *AGG_TRADES])), min_size=1))
 @settings(max_examples=150)
 def test_a_run_of_frames_is_each_of_them_or_nothing(feed: Feed, frames: list[bytes]) -> None:
-    trades = binance.decode_trade_run(frames, feed)
+    trades = decode_trade_run(frames, feed)
     if trades is not None:
         assert trades == [only_trade(frame, feed) for frame in frames]
 
@@ -604,7 +607,7 @@ def test_a_run_of_frames_is_each_of_them_or_nothing(feed: Feed, frames: list[byt
     ],
 )
 def test_a_run_of_plain_trades_decodes_at_once(frames: list[bytes], feed: Feed) -> None:
-    assert binance.decode_trade_run(frames, feed) == [only_trade(frame, feed) for frame in frames]
+    assert decode_trade_run(frames, feed) == [only_trade(frame, feed) for frame in frames]
 
 
 @pytest.mark.parametrize(
@@ -612,5 +615,5 @@ def test_a_run_of_plain_trades_decodes_at_once(frames: list[bytes], feed: Feed) 
 )
 def test_a_frame_cut_short_does_not_swallow_its_neighbour(cut: bytes) -> None:
     whole = TRADES[0]
-    assert binance.decode_trade_run([whole, cut, whole], SPOT) is None
-    assert binance.decode_trade_run([cut, whole, whole], SPOT) is None
+    assert decode_trade_run([whole, cut, whole], SPOT) is None
+    assert decode_trade_run([cut, whole, whole], SPOT) is None

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 
 from schemas.errors import DecodeError
-from schemas.exchanges import bithumb
+from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
 from schemas.records import BookUpdate, TickerUpdate, Trade
 from tests.schemas.exchanges.frames import broken, decode_all, lines, recording
+
+bithumb = decoder_of("bithumb")
 
 FEED = Feed("bithumb", quote="KRW")
 FLAT_FEED = Feed("bithumb", coin="BTC", quote="KRW")

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 
 from schemas.errors import DecodeError
-from schemas.exchanges import bitmex
+from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
 from schemas.records import Trade
 from tests.schemas.exchanges.frames import broken, decode_all, lines, recording
+
+bitmex = decoder_of("bitmex")
 
 FEED = Feed("bitmex", "inverse")
 

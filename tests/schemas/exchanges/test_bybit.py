@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from schemas.errors import DecodeError
-from schemas.exchanges import bybit
+from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
 from schemas.records import BookUpdate, TickerUpdate, Trade
 from tests.schemas.exchanges.frames import (
@@ -23,6 +23,8 @@ from tests.schemas.exchanges.frames import (
 
 if TYPE_CHECKING:
     from schemas.records import Product
+
+bybit = decoder_of("bybit")
 
 SPOT = Feed("bybit")
 LINEAR = Feed("bybit", "linear")
@@ -346,7 +348,7 @@ class TestBooks:
                 is_snapshot=True,
                 bids=[(Decimal("28162.57"), Decimal("0.07562"))],
                 asks=[(Decimal("28162.58"), Decimal("0.506829"))],
-                sequence_rule="bybit",
+                sequence_rule="plus_one",
                 last_id=59438060,
                 depth=50,
             )
@@ -363,7 +365,7 @@ class TestBooks:
                     (Decimal("28145.71"), Decimal(0)),
                 ],
                 asks=[(Decimal("28184.33"), Decimal(0))],
-                sequence_rule="bybit",
+                sequence_rule="plus_one",
                 last_id=59438061,
                 depth=50,
             )

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 
 from schemas.errors import DecodeError
-from schemas.exchanges import coinone
+from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
 from schemas.records import BookUpdate, TickerUpdate, Trade
 from tests.schemas.exchanges.frames import broken, decode_all, lines
+
+coinone = decoder_of("coinone")
 
 FEED = Feed("coinone", quote="KRW")
 FLAT_FEED = Feed("coinone", coin="BTC", quote="KRW")

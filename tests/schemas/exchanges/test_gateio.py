@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from schemas.errors import DecodeError
-from schemas.exchanges import gateio
+from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
 from schemas.records import BookUpdate, TickerUpdate, Trade
 from tests.schemas.exchanges.frames import (
@@ -19,6 +19,8 @@ from tests.schemas.exchanges.frames import (
     recording,
     refusal,
 )
+
+gateio = decoder_of("gateio")
 
 FEED = Feed(
     "gateio",

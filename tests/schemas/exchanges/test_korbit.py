@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 
 from schemas.errors import DecodeError
-from schemas.exchanges import korbit
+from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
 from schemas.records import BookUpdate, TickerUpdate, Trade
 from tests.schemas.exchanges.frames import broken, decode_all, lines
+
+korbit = decoder_of("korbit")
 
 FEED = Feed("korbit", quote="KRW")
 REST_FEED = Feed("korbit", native_symbol="btc_krw", quote="KRW")

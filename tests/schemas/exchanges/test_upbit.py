@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 
 from schemas.errors import DecodeError
-from schemas.exchanges import upbit
+from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
 from schemas.records import TickerUpdate, Trade
 from tests.schemas.exchanges.frames import broken, decode_all, lines, recording
+
+upbit = decoder_of("upbit")
 
 FEED = Feed("upbit", quote="KRW")
 FLAT_FEED = Feed("upbit", coin="BTC", quote="KRW")

@@ -153,7 +153,7 @@ RULED: list[tuple[SequenceRule, Any]] = [
     ("growing", lambda at: {"last_id": 10 + 3 * at}),
     ("linked", lambda at: {"last_id": 10 + 3 * at, "prev_id": 7 + 3 * at}),
     ("consecutive", lambda at: {"first_id": 8 + 3 * at, "last_id": 10 + 3 * at}),
-    ("bybit", lambda at: {"last_id": 10 + at}),
+    ("plus_one", lambda at: {"last_id": 10 + at}),
 ]
 PROVEN = [(rule, ids) for rule, ids in RULED if rule not in {"none", "growing"}]
 RULES = pytest.mark.parametrize(("rule", "ids"), RULED, ids=[rule for rule, _ in RULED])
@@ -212,17 +212,17 @@ def test_what_a_reconnect_repeats_is_dropped_and_counted(rule: SequenceRule, ids
 def test_ids_that_start_anew_do_not_freeze_a_book() -> None:
     book = book_after(snapshot(10**9))
     for at in range(1, STALE_IN_A_ROW + 1):
-        assert not book.apply(delta("bybit", at))
+        assert not book.apply(delta("plus_one", at))
     with pytest.raises(SequenceGapError, match="expected the one after 1000000000"):
-        book.apply(delta("bybit", STALE_IN_A_ROW + 1))
+        book.apply(delta("plus_one", STALE_IN_A_ROW + 1))
 
 
 def test_repetitions_between_new_updates_are_never_too_many() -> None:
     book = book_after(snapshot(10))
     for at in range(11, 15):
-        assert book.apply(delta("bybit", at))
+        assert book.apply(delta("plus_one", at))
         for _ in range(STALE_IN_A_ROW):
-            assert not book.apply(delta("bybit", at))
+            assert not book.apply(delta("plus_one", at))
     assert book.stale == 4 * STALE_IN_A_ROW
 
 
@@ -249,9 +249,9 @@ def test_the_same_full_frame_again_is_no_change() -> None:
 
 
 def test_a_snapshot_replaces_the_book_at_any_time() -> None:
-    book = book_after(snapshot(100), delta("bybit", 101), snapshot(1, bids=levels(("5", "6"))))
+    book = book_after(snapshot(100), delta("plus_one", 101), snapshot(1, bids=levels(("5", "6"))))
     assert sides(book) == ([("5", "6")], [("101", "3"), ("102", "4")])
-    assert book.apply(delta("bybit", 2))
+    assert book.apply(delta("plus_one", 2))
 
 
 def test_okx_keepalive_changes_nothing_and_keeps_the_link() -> None:
@@ -269,8 +269,8 @@ def test_okx_starting_to_count_anew_is_applied() -> None:
 
 def test_deltas_before_a_snapshot_that_comes_in_the_feed_are_dropped_and_counted() -> None:
     book = Book("bybit", SYMBOL)
-    assert not book.apply(delta("bybit", 11))
-    assert not book.apply(delta("bybit", 12))
+    assert not book.apply(delta("plus_one", 11))
+    assert not book.apply(delta("plus_one", 12))
     assert book.waiting == 2
     book.apply(snapshot(12))
     assert sides(book)[0] == [("99", "1"), ("98", "2")]

@@ -53,7 +53,7 @@ def gap() -> BookUpdate:
 
 
 def numbered(update: BookUpdate, last_id: int) -> BookUpdate:
-    return msgspec.structs.replace(update, sequence_rule="bybit", last_id=last_id)
+    return msgspec.structs.replace(update, sequence_rule="plus_one", last_id=last_id)
 
 
 def minutes_after(*steps: tuple[float, BookUpdate]) -> BookMinutes:

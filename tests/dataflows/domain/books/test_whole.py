@@ -14,7 +14,7 @@ from dataflows.domain.books.book import Book
 from dataflows.domain.books.minutes import MINUTE_NS, BookMinutes
 from dataflows.domain.books.whole import WholeBook, in_brief, of_columns
 from schemas.errors import FeedError
-from schemas.exchanges import bithumb, decoder_of, upbit
+from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
 from schemas.numbers import SUM
 from schemas.records import BookUpdate
@@ -46,7 +46,7 @@ def brief(frame: bytes, feed: Feed = FEED) -> list[BookUpdate | WholeBook]:
     updates = decoder.decode_books(frame, feed)
     with localcontext(SUM):
         found = [in_brief(update, frame, feed, index) for index, update in enumerate(updates)]
-    columns = getattr(decoder, "decode_book_columns", lambda _: None)(frame)
+    columns = decoder.decode_book_columns and decoder.decode_book_columns(frame)
     by_columns = columns and of_columns(columns, frame, feed)
     assert by_columns is None or found == [by_columns]
     return found
@@ -73,8 +73,10 @@ def test_a_whole_frame_in_brief_has_its_figures_and_gives_its_levels_back() -> N
 
 
 def test_frames_that_come_most_often_are_summed_up_by_columns() -> None:
-    for name, exchange in (("upbit-orderbook", upbit), ("bithumb-orderbook", bithumb)):
-        found = [exchange.decode_book_columns(frame) for frame in lines(f"{name}.jsonl")]
+    for name in ("upbit-orderbook", "bithumb-orderbook"):
+        decode_columns = decoder_of(name.partition("-")[0]).decode_book_columns
+        assert decode_columns is not None
+        found = [decode_columns(frame) for frame in lines(f"{name}.jsonl")]
         feed = Feed(name.partition("-")[0])
         assert any(columns and of_columns(columns, b"", feed) for columns in found)
 

@@ -14,19 +14,19 @@ import msgspec
 from msgspec import Raw, field
 
 from schemas.errors import DecodeError
-from schemas.exchanges._asia import (
-    IDLE,
-    Market,
-    collected_symbol,
-    contract_amounts,
-    contract_size,
-)
 from schemas.exchanges._common import (
     FAILURES,
     changed_levels,
     decoding,
     figure,
     full_levels,
+)
+from schemas.exchanges._contracts import (
+    IDLE,
+    Market,
+    collected_symbol,
+    contract_amounts,
+    contract_size,
 )
 from schemas.feeds import Feed
 from schemas.numbers import are_amounts, exact_product
@@ -374,5 +374,4 @@ def _book_update(book: _Book, frame: _BookFrame) -> BookUpdate:
         depth=_DEPTHS[channel],
         # Zero since June 2026: OKX has stopped to compute it.
         checksum=book.checksum or None,
-        checksum_rule="okx" if book.checksum else None,
     )

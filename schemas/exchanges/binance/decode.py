@@ -16,7 +16,6 @@ from msgspec import UNSET, Raw, UnsetType, field
 
 from schemas import symbols
 from schemas.errors import DecodeError
-from schemas.exchanges._asia import contract_amounts, contract_size
 from schemas.exchanges._common import (
     FAILURES,
     changed_levels,
@@ -27,6 +26,7 @@ from schemas.exchanges._common import (
     full_levels,
     messages,
 )
+from schemas.exchanges._contracts import contract_amounts, contract_size
 from schemas.feeds import Feed, TradeIds
 from schemas.numbers import LARGEST, PRODUCT, SMALLEST, exact_product, exact_products
 from schemas.records import BookUpdate, Kind, Level, Product, TickerUpdate, Trade

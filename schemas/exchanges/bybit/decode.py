@@ -16,7 +16,6 @@ import msgspec
 from msgspec import Raw, field
 
 from schemas.errors import DecodeError
-from schemas.exchanges._asia import IDLE, Market, collected_symbol
 from schemas.exchanges._common import (
     FAILURES,
     changed_levels,
@@ -25,6 +24,7 @@ from schemas.exchanges._common import (
     full_levels,
     trade_id,
 )
+from schemas.exchanges._contracts import IDLE, Market, collected_symbol
 from schemas.feeds import Feed
 from schemas.numbers import exact_product, quotient
 from schemas.records import BookUpdate, Kind, Level, TickerUpdate, Trade
@@ -440,7 +440,7 @@ def _v5_book_update(frame: _V5BookFrame, *, is_spot: bool) -> BookUpdate:
         is_snapshot=is_snapshot,
         bids=side(book.bids, "$.data.b"),
         asks=side(book.asks, "$.data.a"),
-        sequence_rule="bybit",
+        sequence_rule="plus_one",
         last_id=book.update_id,
         depth=_V5_DEPTHS[frame.topic.split(".")[1]],
     )

@@ -3,13 +3,11 @@ from __future__ import annotations
 from decimal import Decimal
 from zlib import crc32
 
-from dataflows.domain.books.checksums import (
-    RECIPES,
-    kraken_checksum,
-    kraken_text,
-    okx_checksum,
-    okx_text,
-)
+from schemas.exchanges import EXCHANGES
+from schemas.exchanges.kraken.checksum import combine as kraken_checksum
+from schemas.exchanges.kraken.checksum import level_text as kraken_text
+from schemas.exchanges.okx.checksum import combine as okx_checksum
+from schemas.exchanges.okx.checksum import level_text as okx_text
 
 # The worked example of https://docs.kraken.com/api/docs/guides/spot-ws-book-v2.
 KRAKEN_ASKS = [
@@ -68,4 +66,5 @@ def test_okx_checksum_is_signed() -> None:
 
 
 def test_recipes_cover_the_levels_that_the_exchanges_say() -> None:
-    assert {rule: recipe.levels for rule, recipe in RECIPES.items()} == {"okx": 25, "kraken": 10}
+    levels = {code: of.checksum.levels for code, of in EXCHANGES.items() if of.checksum}
+    assert levels == {"okx": 25, "kraken": 10}

@@ -14,13 +14,6 @@ import msgspec
 from msgspec import Raw, field
 
 from schemas.errors import DecodeError
-from schemas.exchanges._asia import (
-    IDLE,
-    Market,
-    collected_symbol,
-    contract_amounts,
-    contract_size,
-)
 from schemas.exchanges._common import (
     FAILURES,
     changed_levels,
@@ -29,6 +22,13 @@ from schemas.exchanges._common import (
     fraction,
     full_levels,
     underscored,
+)
+from schemas.exchanges._contracts import (
+    IDLE,
+    Market,
+    collected_symbol,
+    contract_amounts,
+    contract_size,
 )
 from schemas.feeds import Feed
 from schemas.numbers import SUM, exact_product, quotient

@@ -37,7 +37,7 @@ _CHANNELS: Final[dict[str, Kind]] = {
     "status": "control",
 }
 # What a subscription can ask for; version 2 does not repeat it in its frames.
-_DEPTHS: Final = (10, 25, 100, 500, 1000)
+DEPTHS: Final = (10, 25, 100, 500, 1000)
 _HIGHEST_CHECKSUM: Final = 2**32 - 1
 # [channel, payload, name, pair]; a book may have its asks and its bids in two payloads.
 _V1_LENGTHS: Final = (4, 5)
@@ -460,9 +460,8 @@ def _v2_book_update(book: _V2Book, is_snapshot: bool) -> BookUpdate:  # noqa: FB
         is_snapshot=is_snapshot,
         bids=levels([(level.price, level.qty) for level in book.bids], "$.bids"),
         asks=levels([(level.price, level.qty) for level in book.asks], "$.asks"),
-        depth=next((depth for depth in _DEPTHS if depth >= size), None) if is_snapshot else None,
+        depth=next((depth for depth in DEPTHS if depth >= size), None) if is_snapshot else None,
         checksum=_in_32_bits(book.checksum),
-        checksum_rule="kraken",
     )
 
 
@@ -482,7 +481,6 @@ def _v1_book_update(elements: list[Raw]) -> BookUpdate:
         asks=_v1_levels(asks, is_snapshot, "asks"),
         depth=_v1_depth(name),
         checksum=_v1_checksum(checksum) if checksum else None,
-        checksum_rule="kraken" if checksum else None,
     )
 
 
@@ -493,7 +491,7 @@ def _v1_levels(rows: list[_V1Level], is_snapshot: bool, path: str) -> list[Level
 
 def _v1_depth(name: str) -> int:
     depth = name.removeprefix("book-")
-    if depth not in map(str, _DEPTHS):
+    if depth not in map(str, DEPTHS):
         raise DecodeError(f"channel {name[:40]!r}: expected book-10, -25, -100, -500 or -1000")
     return int(depth)
 

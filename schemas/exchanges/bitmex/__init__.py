@@ -1,0 +1,33 @@
+"""BitMEX: trades of perpetual, dated and spot markets.
+
+Documents: https://www.bitmex.com/app/wsAPI
+"""
+
+from typing import Final
+
+from schemas.exchanges.bitmex import decode, history
+from schemas.exchanges.facts import (
+    Channel,
+    Exchange,
+    ExchangeDecoder,
+    MovedFields,
+    RestLimit,
+)
+from schemas.histories import History
+
+EXCHANGE: Final = Exchange(
+    id=10,
+    code="bitmex",
+    name="BitMEX",
+    decoder=ExchangeDecoder(
+        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books
+    ),
+    history=History(history.pages, pause_ms=2_100, reach="everything"),
+    native_symbols={"linear": "{base}{quote}", "inverse": "{base}{quote}"},
+    native_currencies={"BTC": "XBT"},
+    default_product="inverse",
+    moved=MovedFields(times="timestamp", trade_ids="trdMatchID"),
+    channels=(Channel("trade", "trade"),),
+    numbering={"spot": "unique", "linear": "unique", "inverse": "unique"},
+    rest_limit=RestLimit(30, 60, "x-ratelimit-remaining"),
+)

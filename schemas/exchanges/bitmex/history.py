@@ -1,0 +1,26 @@
+"""How BitMEX is asked for its past trades."""
+
+from schemas.histories import ROWS, Pager, Request, Span, iso_text
+
+
+def pages(span: Span) -> Pager:
+    """`/api/v1/trade` of a span, oldest first, by offset: a sweep's rows have all one time.
+
+    https://www.bitmex.com/api/explorer/#!/Trade/Trade_get
+    """
+    start = 0
+    while True:
+        page = yield Request(
+            "/api/v1/trade",
+            {
+                "symbol": span.market.native_symbol,
+                "startTime": iso_text(span.start_ns),
+                "endTime": iso_text(span.end_ns),
+                "count": ROWS,
+                "start": start,
+            },
+        )
+        rows = page.body.count(b'"timestamp"')  # settlements are rows, and no trades
+        if rows < ROWS:
+            return span.start_ns
+        start += rows

@@ -1,0 +1,57 @@
+"""Gate v4: spot and futures.
+
+Documents: https://www.gate.com/docs/developers
+"""
+
+from typing import Final
+
+from schemas.exchanges.facts import (
+    Channel,
+    Exchange,
+    ExchangeDecoder,
+    MovedFields,
+    RestLimit,
+)
+from schemas.exchanges.gateio import decode, history
+from schemas.histories import History
+
+EXCHANGE: Final = Exchange(
+    id=7,
+    code="gateio",
+    name="Gate",
+    decoder=ExchangeDecoder(
+        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books
+    ),
+    history=History(history.pages, pause_ms=60, reach="30 days, spot"),
+    native_symbols={"spot": "{base}_{quote}"},
+    moved=MovedFields(
+        times="time time_ms create_time create_time_ms t E current update",
+        trade_ids="id",
+        book_ids="id lastUpdateId U u",
+    ),
+    channels=(
+        Channel("spot.trades", "trade"),
+        Channel("futures.trades", "trade"),
+        Channel("spot.tickers", "ticker"),
+        Channel("futures.tickers", "ticker"),
+        Channel("spot.order_book", "orderbook", depths=(5, 10, 20, 50, 100), sequence="growing"),
+        Channel(
+            "spot.order_book_update",
+            "orderbook",
+            "changes",
+            (100,),
+            sequence="consecutive",
+            snapshot="REST",
+        ),
+        Channel(
+            "spot.obu",
+            "orderbook",
+            "changes",
+            (50, 400),
+            sequence="consecutive",
+            snapshot="in the channel",
+        ),
+    ),
+    numbering={"spot": "unique", "linear": "unique"},
+    rest_limit=RestLimit(200, 10, "X-Gate-RateLimit-Requests-Remain"),
+)
