@@ -98,7 +98,7 @@ def test_exchanges_are_those_of_the_contract(
             "ws: {linear: wss://api.up",
             ["product `linear`", "expected one of spot", "$.exchanges.upbit.urls.ws"],
         ),
-        ("urls:", "url:", ["unknown field `url`", "urls", "$.exchanges.upbit"]),
+        ("    urls:", "    url:", ["unknown field `url`", "urls", "$.exchanges.upbit"]),
         (
             "symbols: {spot: [BTC-KRW,",
             "symbols: {spot: [BTC/KRW,",

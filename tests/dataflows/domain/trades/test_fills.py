@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataflows.domain.trades.minutes import MINUTE_NS, SymbolMinutes, TradeBatch
-from schemas.exchanges import okx
+from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
 from schemas.records import TakerVolume, Trade
 
@@ -144,7 +144,7 @@ def test_fills_of_an_aggregate_count_once_when_a_gap_is_filled() -> None:
     for case, volume in ((frames[:4], 3), (frames[4:], 5)):
         minutes = SymbolMinutes("okx", "BTC-USDT", 5)
         for frame in case:
-            trades = okx.decode_trades(frame, Feed("okx"))
+            trades = decoder_of("okx").decode_trades(frame, Feed("okx"))
             at = trades[0].time_ns // MINUTE_NS
             minutes.fold(TradeBatch("okx:BTC-USDT", [(at, trades)], [], at))
         (row,) = minutes.fold(TradeBatch("okx:BTC-USDT", [], [], at + 1))
