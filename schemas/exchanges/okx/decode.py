@@ -160,6 +160,11 @@ _KINDS: Final[dict[str, Kind]] = {
     **dict.fromkeys(_DEPTHS, "orderbook"),
 }
 
+# What follows a quote currency where a contract is margined in USD stablecoins, and what it is in a
+# canonical symbol: BTC-USD_UM-SWAP is BTC-USDUM-PERP, a linear contract beside the inverse
+# BTC-USD-PERP. An X-Perp is a perpetual with a far expiry, and keeps it: TRX-USDUMX-310523.
+_MARGINS: Final = {"": "", "UM": "UM", "UM_XPERP": "UMX"}
+
 # Not strict about types: a string of digits is an integer here, which is what OKX sends.
 _trade_frame: Final = msgspec.json.Decoder(_TradeFrame, strict=False)
 _trade_rows: Final = msgspec.json.Decoder(_TradeRows, strict=False)
@@ -295,16 +300,21 @@ def _market(inst_id: str) -> Market:
     match inst_id.split("-"):
         case [base, quote]:
             return Market(spot(base, quote), "spot")
-        case [base, quote, "SWAP"]:
-            symbol = perpetual(base, quote)
-        case [base, quote, day]:
-            symbol = dated(base, quote, day)
+        case [base, quote, expiry]:
+            currency, _, margin = quote.partition("_")
+            if margin not in _MARGINS:
+                raise DecodeError(
+                    f"instId {inst_id[:40]!r}: expected a quote currency like USD, or USD_UM for "
+                    "a contract margined in USD stablecoins"
+                )
+            quote = currency + _MARGINS[margin]
+            symbol = perpetual(base, quote) if expiry == "SWAP" else dated(base, quote, expiry)
+            return Market(symbol, "inverse" if quote == "USD" else "linear")
         case _:
             raise DecodeError(
                 f"instId {inst_id[:40]!r}: expected BASE-QUOTE, BASE-QUOTE-SWAP or "
                 "BASE-QUOTE-YYMMDD"
             )
-    return Market(symbol, "inverse" if quote == "USD" else "linear")
 
 
 def _whole_ticker_update(row: _WholeTicker) -> TickerUpdate:

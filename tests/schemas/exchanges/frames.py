@@ -46,6 +46,12 @@ def lines(*names: str) -> list[bytes]:
     return frames
 
 
+def case_frames(name: str) -> list[bytes]:
+    """Return the frames of a file of `tests/frames/cases`: inputs that were once decoded wrongly."""
+    cases = map(json.loads, (FRAMES / "cases" / f"{name}.jsonl").read_text("utf-8").splitlines())
+    return [json.dumps(case["frame"], ensure_ascii=False).encode() for case in cases]
+
+
 def recording(name: str) -> list[bytes]:
     """The frames of a recording."""
     content = gzip.decompress((RECORDINGS / f"{name}.tsv.gz").read_bytes())

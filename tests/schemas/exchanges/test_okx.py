@@ -16,6 +16,7 @@ from tests.schemas.exchanges.frames import (
     NOISE,
     STUBS,
     broken,
+    case_frames,
     count_records,
     decode_all,
     lines,
@@ -40,6 +41,7 @@ TRADES = lines("okx-trade.jsonl")
 TICKERS = lines("okx-ticker.jsonl")
 BOOKS = lines("okx-orderbook.jsonl", "okx-orderbook-swap.jsonl")
 DOC_BOOKS = lines("okx-orderbook-docs.jsonl")
+MARGINED = case_frames("okx-usd-margined-instruments")
 REST = lines("rest/okx-trades.json", "rest/okx-trades-2025.json")
 REST_ERROR = b'{"code":"51001","msg":"Instrument ID does not exist","data":[]}'
 CONTROL = [*lines("okx-control.jsonl"), *STUBS, b"pong", REST_ERROR]
@@ -94,6 +96,23 @@ class TestTrades:
         assert trade.symbol == "BTC-USDT-PERP"
         assert trade.size == Decimal("0.03")
         assert trade.notional == Decimal("907.08")
+
+    @pytest.mark.parametrize(
+        ("at", "symbol"), [(0, "BTC-USDUM-PERP"), (1, "BTC-USDUM-250808"), (2, "TRX-USDUMX-310523")]
+    )
+    def test_contract_margined_in_stablecoins_is_linear(self, at: int, symbol: str) -> None:
+        sizes = {
+            "BTC-USD": Decimal(100),
+            "BTC-USD_UM": Decimal("0.01"),
+            "TRX-USD_UM_XPERP": Decimal(1),
+        }
+        (trade,) = okx.decode_trades(MARGINED[at], Feed("okx", contract_sizes=sizes))
+        assert trade.symbol == symbol
+        assert trade.size == sizes["BTC-USD_UM" if at < 2 else "TRX-USD_UM_XPERP"]
+        assert trade.notional == 100 * trade.size
+
+    def test_contract_margined_in_stablecoins_has_its_own_book(self) -> None:
+        assert only_book(MARGINED[3]).symbol == "BTC-USDUM-PERP"
 
     def test_exact_symbol_wins_over_a_prefix(self) -> None:
         frame = SPOT_TRADE.replace(b"BTC-USDT", b"BTC-USDT-SWAP")
@@ -162,6 +181,7 @@ class TestTrades:
             (b'"instId":"BTC-USDT","t', b'"instId":"BTCUSDT","t', "instId 'BTCUSDT'"),
             (b'"instId":"BTC-USDT","t', b'"instId":"BTC-USD-220232","t', "220232"),
             (b'"instId":"BTC-USDT","t', b'"instId":"BTC-USD-220527-30000-C","t', "expected BASE"),
+            (b'"instId":"BTC-USDT","t', b'"instId":"BTC-USD_XM-SWAP","t', "expected a quote"),
         ],
     )
     def test_broken_field_is_named(self, old: bytes, new: bytes, message: str) -> None:
