@@ -106,7 +106,8 @@ class Past:
         return msgspec.json.encode({"code": "0", "msg": "", "data": rows})
 
     def _gateio(self, path: str, asked: dict[str, str]) -> bytes:
-        assert path == "/api/v4/spot/trades"
+        if path != "/api/v4/spot/trades":
+            return self._gateio_futures(path, asked)
         start, end = int(asked["from"]) * 1_000, int(asked["to"]) * 1_000
         pair, limit = asked["currency_pair"], int(asked["limit"])
         found = [t for t in self._trades[pair] if start <= t.time_ms <= end][::-1]
@@ -116,6 +117,18 @@ class Past:
              "side": "buy" if t.taker_buys else "sell", "role": "taker", "amount": str(t.size),
              "price": str(t.price)}
             for t in found[limit * (int(asked["page"]) - 1) :][:limit]
+        )  # fmt: skip
+
+    def _gateio_futures(self, path: str, asked: dict[str, str]) -> bytes:
+        assert path == "/api/v4/futures/usdt/trades"
+        start, end = int(asked["from"]) * 1_000, int(asked["to"]) * 1_000
+        contract, offset = asked["contract"], int(asked["offset"])
+        found = [t for t in self._trades[contract] if start <= t.time_ms <= end][::-1]
+        return _json(
+            {"id": t.trade_id, "create_time": t.time_ms // 1_000, "contract": contract,
+             "create_time_ms": msgspec.Raw(b"%d.%03d" % divmod(t.time_ms, 1_000)),
+             "size": 1 if t.taker_buys else -1, "price": str(t.price)}
+            for t in found[offset:][: int(asked["limit"])]
         )  # fmt: skip
 
     def _upbit(self, path: str, asked: dict[str, str]) -> bytes:

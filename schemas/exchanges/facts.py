@@ -147,5 +147,6 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
                 f"symbol {symbol!r}: expected BASE-QUOTE or BASE-QUOTE-PERP; the history of "
                 f"{self.code} is known for {', '.join(self.native_symbols)}"
             )
-        native = form.format(base=self.native_currencies.get(base, base), quote=quote)
+        names = self.native_currencies
+        native = form.format(base=names.get(base, base), quote=names.get(quote, quote))
         return Market(symbol, product, native.lower() if self.is_lower_case else native)

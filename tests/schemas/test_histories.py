@@ -27,7 +27,8 @@ def asked_as(exchange: str, native_symbol: str) -> str:
 def drive(exchange: str, past: Past, span: Span) -> tuple[dict[int | str, int], int]:
     """The ids and times of the span's trades, and from when on they are whole."""
     decoder = decoder_of(exchange)
-    feed = Feed(exchange, span.market.product, span.market.native_symbol)
+    native = span.market.native_symbol
+    feed = Feed(exchange, span.market.product, native, contract_sizes={native: Decimal("0.01")})
     pager = EXCHANGES[exchange].history.pages(span)
     found: dict[int | str, int] = {}
     try:
@@ -50,20 +51,26 @@ def times(counts: list[int]) -> list[int]:
     return [start_ms + 20_000 * at for at, count in enumerate(counts) for _ in range(count)]
 
 
-@pytest.mark.parametrize("exchange", EXCHANGES)
+@pytest.mark.parametrize(
+    ("exchange", "symbol"),
+    [
+        *((exchange, SYMBOLS.get(exchange, "BTC-USDT")) for exchange in EXCHANGES),
+        ("gateio", "BTC-USDT-PERP"),
+    ],
+)
 @given(
     counts=st.lists(st.sampled_from([0, 1, 3, 40, 120, 700]), min_size=1, max_size=180),
     span_at=st.integers(0, 5),
 )
 def test_a_pager_gets_every_trade_of_its_span(
-    exchange: str, counts: list[int], span_at: int
+    exchange: str, symbol: str, counts: list[int], span_at: int
 ) -> None:
     stamps = times(counts)
     trades = [
         PastTrade(10_000 + at, time_ms, Decimal("5.25"), Decimal("0.5"), at % 2 == 0)
         for at, time_ms in enumerate(stamps)
     ]
-    market = EXCHANGES[exchange].market(SYMBOLS.get(exchange, "BTC-USDT"))
+    market = EXCHANGES[exchange].market(symbol)
     past = Past(exchange, {asked_as(exchange, market.native_symbol): trades}, NOW_MS)
     start_ns = ((DAY + 1) * 86_400_000 - 1_800_000) * NS_PER_MS + span_at * SPAN_NS
     span = Span(market, start_ns, start_ns + SPAN_NS, NOW_MS * NS_PER_MS)
@@ -76,6 +83,18 @@ def test_a_pager_gets_every_trade_of_its_span(
     assert complete_from_ns % NS_PER_MINUTE == 0
     if exchange not in ("bybit", "korbit", "coinone", "okx"):
         assert complete_from_ns == start_ns
+
+
+def test_a_page_with_a_row_that_is_no_trade_is_not_the_last() -> None:
+    pager = EXCHANGES["gateio"].history.pages(
+        Span(EXCHANGES["gateio"].market("BTC-USD-PERP"), 0, SPAN_NS, NOW_MS * NS_PER_MS)
+    )
+    first = next(pager)
+
+    second = pager.send(Page(b"[" + b",".join([b"{}"] * 1_000) + b"]", []))
+
+    assert first.path == "/api/v4/futures/btc/trades"
+    assert (second.parameters["contract"], second.parameters["offset"]) == ("BTC_USD", 1_000)
 
 
 def test_an_exchange_with_one_page_says_from_when_on_it_is_whole() -> None:
@@ -101,6 +120,8 @@ def test_an_exchange_with_one_page_says_from_when_on_it_is_whole() -> None:
         ("kraken", "DOGE-USD", "XDG/USD", "spot"),
         ("bitmex", "BTC-USD-PERP", "XBTUSD", "inverse"),
         ("okx", "ETH-USDT-PERP", "ETH-USDT-SWAP", "linear"),
+        ("okx", "BTC-USDUM-PERP", "BTC-USD_UM-SWAP", "linear"),
+        ("gateio", "BTC-USD-PERP", "BTC_USD", "inverse"),
         ("upbit", "BTC-KRW", "KRW-BTC", "spot"),
         ("korbit", "BTC-KRW", "btc_krw", "spot"),
     ],

@@ -22,8 +22,12 @@ EXCHANGE: Final = Exchange(
     decoder=ExchangeDecoder(
         decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books
     ),
-    history=History(history.pages, pause_ms=60, reach="30 days, spot"),
-    native_symbols={"spot": "{base}_{quote}"},
+    history=History(history.pages, pause_ms=60, reach="30 days"),
+    native_symbols={
+        "spot": "{base}_{quote}",
+        "linear": "{base}_{quote}",
+        "inverse": "{base}_{quote}",
+    },
     moved=MovedFields(
         times="time time_ms create_time create_time_ms t E current update",
         trade_ids="id",
@@ -31,6 +35,7 @@ EXCHANGE: Final = Exchange(
     ),
     channels=(
         Channel("spot.trades", "trade"),
+        Channel("spot.trades_v2", "trade"),
         Channel("futures.trades", "trade"),
         Channel("spot.tickers", "ticker"),
         Channel("futures.tickers", "ticker"),
@@ -39,7 +44,14 @@ EXCHANGE: Final = Exchange(
             "spot.order_book_update",
             "orderbook",
             "changes",
-            (100,),
+            sequence="consecutive",
+            snapshot="REST",
+        ),
+        Channel(
+            "futures.order_book_update",
+            "orderbook",
+            "changes",
+            (20, 50, 100),
             sequence="consecutive",
             snapshot="REST",
         ),
@@ -51,7 +63,15 @@ EXCHANGE: Final = Exchange(
             sequence="consecutive",
             snapshot="in the channel",
         ),
+        Channel(
+            "futures.obu",
+            "orderbook",
+            "changes",
+            (50, 400),
+            sequence="consecutive",
+            snapshot="in the channel",
+        ),
     ),
-    numbering={"spot": "unique", "linear": "unique"},
+    numbering={"spot": "unique", "linear": "unique", "inverse": "unique"},
     rest_limit=RestLimit(200, 10, "X-Gate-RateLimit-Requests-Remain"),
 )

@@ -30,6 +30,7 @@ EXCHANGE: Final = Exchange(
         "linear": "{base}-{quote}-SWAP",
         "inverse": "{base}-{quote}-SWAP",
     },
+    native_currencies={"USDUM": "USD_UM"},
     moved=MovedFields(times="ts", trade_ids="tradeId"),
     channels=(
         Channel("trades", "trade"),

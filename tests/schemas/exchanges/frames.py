@@ -47,7 +47,7 @@ def lines(*names: str) -> list[bytes]:
 
 
 def case_frames(name: str) -> list[bytes]:
-    """Return the frames of a file of `tests/frames/cases`: inputs that were once decoded wrongly."""
+    """Return the frames of a file of `tests/frames/cases`, which were once decoded wrongly."""
     cases = map(json.loads, (FRAMES / "cases" / f"{name}.jsonl").read_text("utf-8").splitlines())
     return [json.dumps(case["frame"], ensure_ascii=False).encode() for case in cases]
 
