@@ -1,0 +1,134 @@
+"""Kraken v2: subscriptions, instruments and limits. Facts: https://docs.kraken.com/api."""
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from schemas.errors import DecodeError
+from schemas.histories import Request
+from schemas.instruments import TRADING, Instrument, Listing, decimal_of
+from schemas.records import Product
+from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks
+from schemas.symbols import currency, spot
+
+_CHANNELS: Final = {"ticker": "ticker", "orderbook": "book", "trade": "trade"}
+# Another depth than 10, 25, 100, 500 or 1,000 leaves a live, silent socket.
+_DEPTH: Final = 10
+_PER_REQUEST: Final = 100
+
+_decode: Final = msgspec.json.Decoder().decode
+
+
+def subscribe(target: Target, streams: Sequence[Stream]) -> list[bytes]:
+    """Return the requests; trades begin with the last 50."""
+    return [_request("subscribe", target, part) for part in chunks(streams, _PER_REQUEST)]
+
+
+def renew(target: Target, all_streams: Sequence[Stream], again: Sequence[Stream]) -> list[bytes]:
+    """Return the requests that end streams and begin them again."""
+    del all_streams
+    return [
+        _request(method, target, part)
+        for part in chunks(again, _PER_REQUEST)
+        for method in ("unsubscribe", "subscribe")
+    ]
+
+
+def _request(method: str, target: Target, streams: Sequence[Stream]) -> bytes:
+    params: dict[str, object] = {
+        "channel": _CHANNELS[target.kind],
+        "symbol": [stream.native_symbol for stream in streams],
+    }
+    if target.kind == "orderbook":
+        params["depth"] = _DEPTH
+    if method == "subscribe":
+        params["snapshot"] = True
+    return msgspec.json.encode({"method": method, "params": params})
+
+
+def read(frame: bytes) -> Reply:
+    """Return what a frame says."""
+    try:
+        message = _decode(frame)
+    except (msgspec.MsgspecError, UnicodeError):
+        return Reply("other")
+    if not isinstance(message, dict):
+        return Reply("other")
+    if message.get("method") == "subscribe":
+        result = message.get("result") or {}
+        name = result.get("symbol") or message.get("symbol")
+        if message.get("success"):
+            return Reply("accepted", name)
+        return Reply("refused", name, str(message.get("error", ""))[:300])
+    is_known = "method" in message or message.get("channel") in ("heartbeat", "status", "pong")
+    return Reply("alive" if is_known else "other")
+
+
+def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT001  # one interface
+    """List the pairs."""
+    body = yield Request("/0/public/AssetPairs", {}, has_trades=False)
+    pairs = _result(body)
+    turnover: dict[str, Decimal | None] = {}
+    if with_turnover:
+        body = yield Request("/0/public/Ticker", {}, has_trades=False)
+        turnover = {name: _turnover(row) for name, row in _result(body).items()}
+    found = []
+    for name, row in pairs.items():
+        if not row.get("wsname"):
+            continue  # dark pools have no feed
+        base, _, quote = str(row["wsname"]).partition("/")
+        base, quote = currency(base), currency(quote)
+        status = str(row.get("status", "online"))
+        tick = row.get("tick_size") or f"1e-{row.get('pair_decimals')}"
+        found.append(
+            Instrument(
+                product=product,
+                native_symbol=f"{base}/{quote}",
+                symbol=spot(base, quote),
+                status=TRADING if status == "online" else status,
+                tick_size=decimal_of(tick),
+                turnover=turnover.get(name),
+            )
+        )
+    return found
+
+
+def _result(body: bytes) -> dict[str, dict[str, object]]:
+    message = _decode(body)
+    result = message.get("result") if isinstance(message, dict) else None
+    if not isinstance(result, dict):
+        raise DecodeError("kraken: expected a result by pair")
+    return result
+
+
+def _turnover(row: dict[str, object]) -> Decimal | None:
+    volumes, prices = row.get("v"), row.get("p")
+    if not (isinstance(volumes, list) and isinstance(prices, list)):
+        return None
+    volume, price = decimal_of(volumes[1]), decimal_of(prices[1])
+    return None if volume is None or price is None else volume * price
+
+
+SUBSCRIPTIONS: Final = Subscriptions(
+    urls={"spot": "wss://ws.kraken.com/v2"},
+    rest_urls={"spot": "https://api.kraken.com"},
+    subscribe=subscribe,
+    renew=renew,
+    data=re.compile(rb'\{"channel":"(?:ticker|book|trade)".*?"symbol":"([^"]+)"'),
+    read=read,
+    confirms="each",
+    ping=b'{"method":"ping"}',
+    ping_seconds=5,
+    silence_seconds=10,
+    book_silence_seconds=None,
+    ticker_silence_seconds=None,
+    connects=Budget(100, 600),
+    messages=Budget(5, 1),
+    max_streams=200,
+    trade_id={"spot": re.compile(rb'"trade_id":(\d+)')},
+    instruments=instruments,
+    rest=Budget(1, 1),
+)

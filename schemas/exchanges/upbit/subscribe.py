@@ -1,0 +1,53 @@
+"""Upbit: subscriptions, instruments and limits.
+
+Facts: https://docs.upbit.com/kr/reference/websocket-guide and its page on rate limits.
+"""
+
+from typing import Final
+
+from schemas.exchanges import _upbit_subscribe as common
+from schemas.histories import Request
+from schemas.instruments import Instrument, Listing, decimal_of, rows_of
+from schemas.records import Product
+from schemas.subscriptions import Budget, Subscriptions
+from schemas.symbols import spot
+
+
+def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT001  # one interface
+    """List the markets."""
+    body = yield Request("/v1/market/all", {"is_details": "true"}, has_trades=False)
+    markets = [str(row["market"]) for row in rows_of(body)]
+    turnover: dict[str, object] = {}
+    if with_turnover:
+        quotes = ",".join(sorted({market.partition("-")[0] for market in markets}))
+        body = yield Request("/v1/ticker/all", {"quote_currencies": quotes}, has_trades=False)
+        turnover = {str(row["market"]): row.get("acc_trade_price_24h") for row in rows_of(body)}
+    return [
+        Instrument(
+            product=product,
+            native_symbol=market,
+            symbol=spot(market.partition("-")[2], market.partition("-")[0]),
+            turnover=decimal_of(turnover.get(market)),
+        )
+        for market in markets
+    ]
+
+
+SUBSCRIPTIONS: Final = Subscriptions(
+    urls={"spot": "wss://api.upbit.com/websocket/v1"},
+    rest_urls={"spot": "https://api.upbit.com"},
+    subscribe=common.subscribe,
+    renew=common.renew,
+    data=common.DATA,
+    read=common.read,
+    confirms="nothing",
+    ping=b"PING",
+    ping_seconds=10,
+    silence_seconds=25,
+    connects=Budget(5, 1),
+    messages=Budget(5, 1),
+    max_streams=800,
+    instruments=instruments,
+    rest=Budget(10, 1),
+    ban_seconds={418: 60},
+)
