@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -51,9 +51,7 @@ class Choice(msgspec.Struct, frozen=True):
     missing: list[str]
 
 
-def choose(
-    listed: Iterable[Instrument], wanted: Sequence[str] | str | int, quote: str
-) -> Choice:
+def choose(listed: Iterable[Instrument], wanted: Sequence[str] | str | int, quote: str) -> Choice:
     """Return what is wanted of a product's instruments.
 
     Args:
@@ -65,9 +63,7 @@ def choose(
     if isinstance(wanted, str):
         return Choice([trading[symbol] for symbol in sorted(trading)], [])
     if isinstance(wanted, int):
-        comparable = [
-            i for i in trading.values() if i.product != "spot" or f"-{quote}" in i.symbol
-        ]
+        comparable = [i for i in trading.values() if i.product != "spot" or f"-{quote}" in i.symbol]
         comparable.sort(key=lambda i: (-(i.turnover or Decimal()), i.symbol))
         return Choice(comparable[:wanted], [])
     return Choice(
@@ -117,10 +113,32 @@ def milliseconds_of(value: object) -> int | None:
     return None if number is None else int(number)
 
 
+Row: TypeAlias = dict[str, Any]
+"""One object of a list, not checked yet."""
+
+
+def instruments_of(
+    rows: Iterable[Row], make: Callable[[Row], Instrument | None]
+) -> list[Instrument]:
+    """Return the instruments of a list, without those whose names no canonical symbol can have.
+
+    Such a market cannot be decoded either: `ETH2.S` of Kraken, Chinese names of Binance.
+    """
+    found = []
+    for row in rows:
+        try:
+            instrument = make(row)
+        except (DecodeError, KeyError):
+            continue
+        if instrument is not None:
+            found.append(instrument)
+    return found
+
+
 _decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
-def rows_of(body: bytes, *path: str) -> list[dict[str, object]]:
+def rows_of(body: bytes, *path: str) -> list[Row]:
     """Return the rows at a path of keys in a body.
 
     Raises:

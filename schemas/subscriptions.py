@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 import msgspec
 
@@ -45,17 +45,13 @@ class Target(NamedTuple):
 class Budget(NamedTuple):
     """No more than so many in such a time."""
 
-    count: int
+    most: int
     seconds: float
 
 
 class Subscriptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a session has to know of an exchange."""
 
-    urls: Mapping[Product, str]
-    """Addresses of its sockets."""
-    rest_urls: Mapping[Product, str]
-    """Addresses of its REST interface."""
     path: Callable[[Target], str] = lambda _: ""
     """Returns what comes after the address of the socket."""
     subscribe: Callable[[Target, Sequence[Stream]], list[bytes]]
@@ -116,6 +112,18 @@ class Subscriptions(msgspec.Struct, frozen=True, kw_only=True):
 def chunks(streams: Sequence[Stream], length: int) -> list[Sequence[Stream]]:
     """Return streams in runs of at most so many."""
     return [streams[at : at + length] for at in range(0, len(streams), length)]
+
+
+_decode: Final = msgspec.json.Decoder().decode
+
+
+def message_of(frame: bytes) -> dict[str, Any]:
+    """Return the JSON object of a frame; an empty one for anything else."""
+    try:
+        message = _decode(frame)
+    except (msgspec.MsgspecError, UnicodeError):
+        return {}
+    return message if isinstance(message, dict) else {}
 
 
 def subscriptions_of(exchange: str) -> Subscriptions:

@@ -7,11 +7,9 @@ from uuid import uuid4
 
 import msgspec
 
-from schemas.subscriptions import Reply, Stream, Target
+from schemas.subscriptions import Reply, Stream, Target, message_of
 
 DATA: Final = re.compile(rb'"(?:code|cd)":"([^"]+)"')
-
-_decode: Final = msgspec.json.Decoder().decode
 
 
 def subscribe(target: Target, streams: Sequence[Stream]) -> list[bytes]:
@@ -32,12 +30,7 @@ def renew(target: Target, all_streams: Sequence[Stream], again: Sequence[Stream]
 
 def read(frame: bytes) -> Reply:
     """Return what a frame says: nothing is ever confirmed."""
-    try:
-        message = _decode(frame)
-    except (msgspec.MsgspecError, UnicodeError):
-        return Reply("other")
-    if not isinstance(message, dict):
-        return Reply("other")
+    message = message_of(frame)
     if message.get("status") == "UP":
         return Reply("alive")
     if "error" in message:

@@ -17,19 +17,19 @@ from schemas.instruments import (
     TRADING,
     Instrument,
     Listing,
+    Row,
     decimal_of,
+    instruments_of,
     milliseconds_of,
     rows_of,
 )
 from schemas.records import Product
-from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks
+from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks, message_of
 from schemas.symbols import dated, perpetual, spot
 
 _ROOTS: Final = {"spot": "/api/v3", "linear": "/fapi/v1", "inverse": "/dapi/v1"}
 _PER_REQUEST: Final = 100
 _IN_RESPONSE: Final = 1_000
-
-_decode: Final = msgspec.json.Decoder().decode
 
 
 def path(target: Target) -> str:
@@ -68,12 +68,7 @@ def _request(method: str, target: Target, streams: Sequence[Stream], number: int
 
 def read(frame: bytes) -> Reply:
     """Return what a frame says: a request is confirmed by its id."""
-    try:
-        message = _decode(frame)
-    except (msgspec.MsgspecError, UnicodeError):
-        return Reply("other")
-    if not isinstance(message, dict):
-        return Reply("other")
+    message = message_of(frame)
     inner = message.get("data", message)
     if isinstance(inner, dict) and inner.get("e") == "serverShutdown":
         return Reply("leaving", None, "serverShutdown")
@@ -93,18 +88,16 @@ def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT0
     if with_turnover:
         body = yield Request(f"{root}/ticker/24hr", {}, has_trades=False)
         turnover = {str(row["symbol"]): _turnover(row) for row in rows_of(body)}
-    return [_instrument(product, row, turnover) for row in rows]
+    return instruments_of(rows, lambda row: _instrument(product, row, turnover))
 
 
-def _turnover(row: dict[str, object]) -> Decimal | None:
+def _turnover(row: Row) -> Decimal | None:
     quoted = decimal_of(row.get("quoteVolume"))
     base, last = decimal_of(row.get("baseVolume")), decimal_of(row.get("lastPrice"))
     return quoted if quoted or base is None or last is None else base * last
 
 
-def _instrument(
-    product: Product, row: dict[str, object], turnover: dict[str, Decimal | None]
-) -> Instrument:
+def _instrument(product: Product, row: Row, turnover: dict[str, Decimal | None]) -> Instrument:
     native, base, quote = str(row["symbol"]), str(row["baseAsset"]), str(row["quoteAsset"])
     expiry_ms = milliseconds_of(row.get("deliveryDate"))
     if product == "spot":
@@ -154,16 +147,6 @@ def recent(product: Product, native_symbol: str) -> Request:
 _AGGREGATE_ID: Final = re.compile(rb'"a":(\d+)')
 
 SUBSCRIPTIONS: Final = Subscriptions(
-    urls={
-        "spot": "wss://stream.binance.com:9443",
-        "linear": "wss://fstream.binance.com",
-        "inverse": "wss://dstream.binance.com",
-    },
-    rest_urls={
-        "spot": "https://api.binance.com",
-        "linear": "https://fapi.binance.com",
-        "inverse": "https://dapi.binance.com",
-    },
     path=path,
     subscribe=subscribe,
     renew=renew,

@@ -4,7 +4,7 @@ from typing import Final
 
 from schemas.exchanges import _upbit_subscribe as common
 from schemas.histories import Request
-from schemas.instruments import Instrument, Listing, decimal_of, rows_of
+from schemas.instruments import Instrument, Listing, Row, decimal_of, instruments_of, rows_of
 from schemas.records import Product
 from schemas.subscriptions import Budget, Subscriptions
 from schemas.symbols import spot
@@ -16,26 +16,27 @@ _MAX_MARKETS: Final = 200
 def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT001  # one interface
     """List the markets."""
     body = yield Request("/v1/market/all", {"isDetails": "true"}, has_trades=False)
-    markets = [str(row["market"]) for row in rows_of(body)]
+    rows = rows_of(body)
+    markets = [str(row["market"]) for row in rows]
     turnover: dict[str, object] = {}
     for at in range(0, len(markets) if with_turnover else 0, _MAX_MARKETS):
         names = ",".join(markets[at : at + _MAX_MARKETS])
         body = yield Request("/v1/ticker", {"markets": names}, has_trades=False)
         turnover |= {str(row["market"]): row.get("acc_trade_price_24h") for row in rows_of(body)}
-    return [
-        Instrument(
+
+    def make(row: Row) -> Instrument:
+        quote, _, base = str(row["market"]).partition("-")
+        return Instrument(
             product=product,
-            native_symbol=market,
-            symbol=spot(market.partition("-")[2], market.partition("-")[0]),
-            turnover=decimal_of(turnover.get(market)),
+            native_symbol=row["market"],
+            symbol=spot(base, quote),
+            turnover=decimal_of(turnover.get(row["market"])),
         )
-        for market in markets
-    ]
+
+    return instruments_of(rows, make)
 
 
 SUBSCRIPTIONS: Final = Subscriptions(
-    urls={"spot": "wss://ws-api.bithumb.com/websocket/v1"},
-    rest_urls={"spot": "https://api.bithumb.com"},
     subscribe=common.subscribe,
     renew=common.renew,
     data=common.DATA,

@@ -8,16 +8,22 @@ from typing import Final
 import msgspec
 
 from schemas.histories import Request
-from schemas.instruments import TRADING, Instrument, Listing, decimal_of, rows_of
+from schemas.instruments import (
+    TRADING,
+    Instrument,
+    Listing,
+    Row,
+    decimal_of,
+    instruments_of,
+    rows_of,
+)
 from schemas.records import Product
-from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks
+from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks, message_of
 from schemas.symbols import dated, perpetual
 
 _PER_REQUEST: Final = 50
 _PERPETUAL: Final = "FFWCSX"
 _FUTURE: Final = "FFCCSX"
-
-_decode: Final = msgspec.json.Decoder().decode
 
 
 def subscribe(target: Target, streams: Sequence[Stream]) -> list[bytes]:
@@ -46,12 +52,7 @@ def read(frame: bytes) -> Reply:
     """Return what a frame says."""
     if frame == b"pong":
         return Reply("alive")
-    try:
-        message = _decode(frame)
-    except (msgspec.MsgspecError, UnicodeError):
-        return Reply("other")
-    if not isinstance(message, dict):
-        return Reply("other")
+    message = message_of(frame)
     if "subscribe" in message:
         return Reply("accepted", str(message["subscribe"]).partition(":")[2])
     if "error" in message:
@@ -63,11 +64,10 @@ def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT0
     """List the perpetual swaps and dated futures; their turnover comes with them."""
     del with_turnover
     body = yield Request("/api/v1/instrument/active", {}, has_trades=False)
-    found = [_instrument(product, row) for row in rows_of(body)]
-    return [instrument for instrument in found if instrument is not None]
+    return instruments_of(rows_of(body), lambda row: _instrument(product, row))
 
 
-def _instrument(product: Product, row: dict[str, object]) -> Instrument | None:
+def _instrument(product: Product, row: Row) -> Instrument | None:
     if row.get("typ") not in (_PERPETUAL, _FUTURE):
         return None
     quote = str(row["quoteCurrency"])
@@ -100,8 +100,6 @@ def recent(product: Product, native_symbol: str) -> Request:
 
 
 SUBSCRIPTIONS: Final = Subscriptions(
-    urls=dict.fromkeys(("linear", "inverse"), "wss://ws.bitmex.com/realtime"),
-    rest_urls=dict.fromkeys(("linear", "inverse"), "https://www.bitmex.com"),
     subscribe=subscribe,
     renew=renew,
     data=re.compile(rb'"table":"trade".*?"data":\[.*?"symbol":"([^"]+)"', re.DOTALL),

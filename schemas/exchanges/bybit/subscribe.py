@@ -15,19 +15,19 @@ from schemas.instruments import (
     TRADING,
     Instrument,
     Listing,
+    Row,
     decimal_of,
+    instruments_of,
     milliseconds_of,
     rows_of,
 )
 from schemas.records import Product
-from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks
+from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks, message_of
 from schemas.symbols import dated, perpetual, spot
 
 _TOPICS: Final = {"ticker": "tickers", "orderbook": "orderbook.50", "trade": "publicTrade"}
 # Spot takes no more; the answer is one for the whole request.
 _PER_REQUEST: Final = 10
-
-_decode: Final = msgspec.json.Decoder().decode
 
 
 class _Cursor(msgspec.Struct):
@@ -64,12 +64,7 @@ def _request(method: str, target: Target, streams: Sequence[Stream]) -> bytes:
 
 def read(frame: bytes) -> Reply:
     """Return what a frame says."""
-    try:
-        message = _decode(frame)
-    except (msgspec.MsgspecError, UnicodeError):
-        return Reply("other")
-    if not isinstance(message, dict):
-        return Reply("other")
+    message = message_of(frame)
     operation = message.get("op")
     if operation in ("ping", "pong", "unsubscribe"):
         return Reply("alive")
@@ -84,7 +79,7 @@ def read(frame: bytes) -> Reply:
 
 def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT001  # one interface
     """List the instruments of a category, page by page."""
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     asked: dict[str, str | int] = {"category": product}
     if product != "spot":
         asked["limit"] = 1_000
@@ -101,12 +96,10 @@ def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT0
         turnover = {
             str(row["symbol"]): row.get("turnover24h") for row in rows_of(body, "result", "list")
         }
-    return [_instrument(product, row, turnover) for row in rows]
+    return instruments_of(rows, lambda row: _instrument(product, row, turnover))
 
 
-def _instrument(
-    product: Product, row: dict[str, object], turnover: dict[str, object]
-) -> Instrument:
+def _instrument(product: Product, row: Row, turnover: dict[str, object]) -> Instrument:
     native, base, quote = str(row["symbol"]), str(row["baseCoin"]), str(row["quoteCoin"])
     expiry_ms = milliseconds_of(row.get("deliveryTime"))
     if product == "spot":
@@ -136,12 +129,6 @@ def recent(product: Product, native_symbol: str) -> Request:
 
 
 SUBSCRIPTIONS: Final = Subscriptions(
-    urls={
-        "spot": "wss://stream.bybit.com/v5/public/spot",
-        "linear": "wss://stream.bybit.com/v5/public/linear",
-        "inverse": "wss://stream.bybit.com/v5/public/inverse",
-    },
-    rest_urls=dict.fromkeys(("spot", "linear", "inverse"), "https://api.bybit.com"),
     subscribe=subscribe,
     renew=renew,
     data=re.compile(rb'"topic":"[^"]*\.([^".]+)"'),

@@ -7,14 +7,25 @@ from typing import Final
 import msgspec
 
 from schemas.histories import Request
-from schemas.instruments import TRADING, Instrument, Listing, decimal_of, rows_of
+from schemas.instruments import (
+    TRADING,
+    Instrument,
+    Listing,
+    Row,
+    decimal_of,
+    instruments_of,
+    rows_of,
+)
 from schemas.records import Product
-from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target
+from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, message_of
 from schemas.symbols import spot
 
-_STATUSES: Final = {"0": "halted", "1": TRADING, "2": "halted_for_buyers", "3": "halted_for_sellers"}
-
-_decode: Final = msgspec.json.Decoder().decode
+_STATUSES: Final = {
+    "0": "halted",
+    "1": TRADING,
+    "2": "halted_for_buyers",
+    "3": "halted_for_sellers",
+}
 
 
 def subscribe(target: Target, streams: Sequence[Stream]) -> list[bytes]:
@@ -46,11 +57,8 @@ def _request(method: str, target: Target, stream: Stream) -> bytes:
 
 def read(frame: bytes) -> Reply:
     """Return what a frame says; an unknown market is confirmed first and refused after it."""
-    try:
-        message = _decode(frame)
-    except (msgspec.MsgspecError, UnicodeError):
-        return Reply("other")
-    kind = message.get("response_type") if isinstance(message, dict) else None
+    message = message_of(frame)
+    kind = message.get("response_type")
     if kind == "SUBSCRIBED":
         topic = message.get("data", {})
         return Reply("accepted", str(topic.get("target_currency")))
@@ -70,28 +78,25 @@ def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT0
             str(row["target_currency"]).upper(): row.get("quote_volume")
             for row in rows_of(body, "tickers")
         }
-    found = []
-    for row in markets:
+
+    def make(row: Row) -> Instrument:
         base, quote = str(row["target_currency"]).upper(), str(row["quote_currency"]).upper()
         status = _STATUSES.get(str(row.get("trade_status", "1")), "unknown")
         if str(row.get("maintenance_status", "0")) != "0":
             status = "maintenance"
-        found.append(
-            Instrument(
-                product=product,
-                native_symbol=f"{quote}/{base}",
-                symbol=spot(base, quote),
-                status=status,
-                tick_size=decimal_of(row.get("price_unit")),
-                turnover=decimal_of(turnover.get(base)),
-            )
+        return Instrument(
+            product=product,
+            native_symbol=f"{quote}/{base}",
+            symbol=spot(base, quote),
+            status=status,
+            tick_size=decimal_of(row.get("price_unit")),
+            turnover=decimal_of(turnover.get(base)),
         )
-    return found
+
+    return instruments_of(markets, make)
 
 
 SUBSCRIPTIONS: Final = Subscriptions(
-    urls={"spot": "wss://stream.coinone.co.kr"},
-    rest_urls={"spot": "https://api.coinone.co.kr"},
     subscribe=subscribe,
     renew=renew,
     data=re.compile(rb'"(?:response_type":"DATA|r":"DATA)".*?"(?:target_currency|tc)":"([^"]+)"'),

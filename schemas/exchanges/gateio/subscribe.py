@@ -7,15 +7,21 @@ from typing import Final
 import msgspec
 
 from schemas.histories import Request
-from schemas.instruments import TRADING, Instrument, Listing, decimal_of, rows_of
+from schemas.instruments import (
+    TRADING,
+    Instrument,
+    Listing,
+    Row,
+    decimal_of,
+    instruments_of,
+    rows_of,
+)
 from schemas.records import Product
-from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks
+from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks, message_of
 from schemas.symbols import perpetual, spot
 
 _CHANNELS: Final = {"ticker": "tickers", "orderbook": "order_book_update", "trade": "trades"}
 _PER_REQUEST: Final = 100
-
-_decode: Final = msgspec.json.Decoder().decode
 
 
 def subscribe(target: Target, streams: Sequence[Stream]) -> list[bytes]:
@@ -47,12 +53,7 @@ def _requests(method: str, target: Target, streams: Sequence[Stream]) -> list[by
 
 def read(frame: bytes) -> Reply:
     """Return what a frame says; a market of another family is confirmed and silent."""
-    try:
-        message = _decode(frame)
-    except (msgspec.MsgspecError, UnicodeError):
-        return Reply("other")
-    if not isinstance(message, dict):
-        return Reply("other")
+    message = message_of(frame)
     if message.get("type") == "upgrade" or str(message.get("channel", "")).endswith(".system"):
         return Reply("leaving", None, str(message.get("msg", "upgrade"))[:300])
     if message.get("event") == "subscribe":
@@ -75,7 +76,7 @@ def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT0
         if with_turnover:
             body = yield Request("/api/v4/spot/tickers", {}, has_trades=False)
             turnover = {str(r["currency_pair"]): r.get("quote_volume") for r in rows_of(body)}
-        return [_pair(row, turnover) for row in rows]
+        return instruments_of(rows, lambda row: _pair(row, turnover))
     settle = "usdt" if product == "linear" else "btc"
     # A `limit` would cut the list.
     body = yield Request(f"/api/v4/futures/{settle}/contracts", {}, has_trades=False)
@@ -84,10 +85,10 @@ def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT0
     if with_turnover:
         body = yield Request(f"/api/v4/futures/{settle}/tickers", {}, has_trades=False)
         turnover = {str(r["contract"]): r.get("volume_24h_settle") for r in rows_of(body)}
-    return [_contract(product, row, turnover) for row in rows]
+    return instruments_of(rows, lambda row: _contract(product, row, turnover))
 
 
-def _pair(row: dict[str, object], turnover: dict[str, object]) -> Instrument:
+def _pair(row: Row, turnover: dict[str, object]) -> Instrument:
     native, status = str(row["id"]), str(row.get("trade_status"))
     decimals = row.get("precision")
     return Instrument(
@@ -100,9 +101,7 @@ def _pair(row: dict[str, object], turnover: dict[str, object]) -> Instrument:
     )
 
 
-def _contract(
-    product: Product, row: dict[str, object], turnover: dict[str, object]
-) -> Instrument:
+def _contract(product: Product, row: Row, turnover: dict[str, object]) -> Instrument:
     native = str(row["name"])
     base, _, quote = native.partition("_")
     status = "delisting" if row.get("in_delisting") else str(row.get("status", TRADING))
@@ -130,12 +129,6 @@ def snapshot(product: Product, native_symbol: str) -> Request:
 
 
 SUBSCRIPTIONS: Final = Subscriptions(
-    urls={
-        "spot": "wss://api.gateio.ws/ws/v4/",
-        "linear": "wss://fx-ws.gateio.ws/v4/ws/usdt",
-        "inverse": "wss://fx-ws.gateio.ws/v4/ws/btc",
-    },
-    rest_urls=dict.fromkeys(("spot", "linear", "inverse"), "https://api.gateio.ws"),
     subscribe=subscribe,
     renew=renew,
     # The last one is of a stream `ob.BTC_USDT.50`.

@@ -7,12 +7,18 @@ from typing import Final
 import msgspec
 
 from schemas.histories import Request
-from schemas.instruments import TRADING, Instrument, Listing, decimal_of, rows_of
+from schemas.instruments import (
+    TRADING,
+    Instrument,
+    Listing,
+    Row,
+    decimal_of,
+    instruments_of,
+    rows_of,
+)
 from schemas.records import Product
-from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target
+from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, message_of
 from schemas.symbols import spot
-
-_decode: Final = msgspec.json.Decoder().decode
 
 
 def subscribe(target: Target, streams: Sequence[Stream]) -> list[bytes]:
@@ -34,11 +40,8 @@ def _request(method: str, target: Target, streams: Sequence[Stream]) -> bytes:
 
 def read(frame: bytes) -> Reply:
     """Return what a frame says."""
-    try:
-        message = _decode(frame)
-    except (msgspec.MsgspecError, UnicodeError):
-        return Reply("other")
-    if not isinstance(message, dict) or "status" not in message:
+    message = message_of(frame)
+    if "status" not in message:
         return Reply("other")
     if message["status"] == "success":
         return Reply("accepted")
@@ -55,25 +58,22 @@ def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT0
     if with_turnover:
         body = yield Request("/v2/tickers", {}, has_trades=False)
         turnover = {str(row["symbol"]): row.get("quoteVolume") for row in rows_of(body, "data")}
-    found = []
-    for row in pairs:
+
+    def make(row: Row) -> Instrument:
         native, status = str(row["symbol"]), str(row.get("status", "launched"))
         base, _, quote = native.partition("_")
-        found.append(
-            Instrument(
-                product=product,
-                native_symbol=native,
-                symbol=spot(base, quote),
-                status=TRADING if status == "launched" else status,
-                turnover=decimal_of(turnover.get(native)),
-            )
+        return Instrument(
+            product=product,
+            native_symbol=native,
+            symbol=spot(base, quote),
+            status=TRADING if status == "launched" else status,
+            turnover=decimal_of(turnover.get(native)),
         )
-    return found
+
+    return instruments_of(pairs, make)
 
 
 SUBSCRIPTIONS: Final = Subscriptions(
-    urls={"spot": "wss://ws-api.digitalx.miraeasset.com/v2/public"},
-    rest_urls={"spot": "https://api.digitalx.miraeasset.com"},
     subscribe=subscribe,
     renew=renew,
     data=re.compile(rb'"symbol":"([^"]+)"'),

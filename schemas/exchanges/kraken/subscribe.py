@@ -9,9 +9,9 @@ import msgspec
 
 from schemas.errors import DecodeError
 from schemas.histories import Request
-from schemas.instruments import TRADING, Instrument, Listing, decimal_of
+from schemas.instruments import TRADING, Instrument, Listing, Row, decimal_of, instruments_of
 from schemas.records import Product
-from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks
+from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks, message_of
 from schemas.symbols import currency, spot
 
 _CHANNELS: Final = {"ticker": "ticker", "orderbook": "book", "trade": "trade"}
@@ -51,12 +51,7 @@ def _request(method: str, target: Target, streams: Sequence[Stream]) -> bytes:
 
 def read(frame: bytes) -> Reply:
     """Return what a frame says."""
-    try:
-        message = _decode(frame)
-    except (msgspec.MsgspecError, UnicodeError):
-        return Reply("other")
-    if not isinstance(message, dict):
-        return Reply("other")
+    message = message_of(frame)
     if message.get("method") == "subscribe":
         result = message.get("result") or {}
         name = result.get("symbol") or message.get("symbol")
@@ -75,28 +70,27 @@ def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT0
     if with_turnover:
         body = yield Request("/0/public/Ticker", {}, has_trades=False)
         turnover = {name: _turnover(row) for name, row in _result(body).items()}
-    found = []
-    for name, row in pairs.items():
+
+    def make(row: Row) -> Instrument | None:
         if not row.get("wsname"):
-            continue  # dark pools have no feed
+            return None  # dark pools have no feed
         base, _, quote = str(row["wsname"]).partition("/")
         base, quote = currency(base), currency(quote)
         status = str(row.get("status", "online"))
         tick = row.get("tick_size") or f"1e-{row.get('pair_decimals')}"
-        found.append(
-            Instrument(
-                product=product,
-                native_symbol=f"{base}/{quote}",
-                symbol=spot(base, quote),
-                status=TRADING if status == "online" else status,
-                tick_size=decimal_of(tick),
-                turnover=turnover.get(name),
-            )
+        return Instrument(
+            product=product,
+            native_symbol=f"{base}/{quote}",
+            symbol=spot(base, quote),
+            status=TRADING if status == "online" else status,
+            tick_size=decimal_of(tick),
+            turnover=turnover.get(row["name"]),
         )
-    return found
+
+    return instruments_of(({**row, "name": name} for name, row in pairs.items()), make)
 
 
-def _result(body: bytes) -> dict[str, dict[str, object]]:
+def _result(body: bytes) -> dict[str, Row]:
     message = _decode(body)
     result = message.get("result") if isinstance(message, dict) else None
     if not isinstance(result, dict):
@@ -104,7 +98,7 @@ def _result(body: bytes) -> dict[str, dict[str, object]]:
     return result
 
 
-def _turnover(row: dict[str, object]) -> Decimal | None:
+def _turnover(row: Row) -> Decimal | None:
     volumes, prices = row.get("v"), row.get("p")
     if not (isinstance(volumes, list) and isinstance(prices, list)):
         return None
@@ -113,11 +107,9 @@ def _turnover(row: dict[str, object]) -> Decimal | None:
 
 
 SUBSCRIPTIONS: Final = Subscriptions(
-    urls={"spot": "wss://ws.kraken.com/v2"},
-    rest_urls={"spot": "https://api.kraken.com"},
     subscribe=subscribe,
     renew=renew,
-    data=re.compile(rb'\{"channel":"(?:ticker|book|trade)".*?"symbol":"([^"]+)"'),
+    data=re.compile(rb'\A\{"channel":"(?:ticker|book|trade)".*?"symbol":"([^"]+)"'),
     read=read,
     confirms="each",
     ping=b'{"method":"ping"}',

@@ -12,20 +12,20 @@ from schemas.instruments import (
     TRADING,
     Instrument,
     Listing,
+    Row,
     decimal_of,
+    instruments_of,
     milliseconds_of,
     rows_of,
 )
 from schemas.records import Product
-from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks
+from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks, message_of
 from schemas.symbols import dated, perpetual, spot
 
 _CHANNELS: Final = {"ticker": "tickers", "orderbook": "books", "trade": "trades"}
 # Arguments of a request may have 64 KB; a request counts as one of 480 an hour.
 _PER_REQUEST: Final = 200
 _LEAVING: Final = "64008"
-
-_decode: Final = msgspec.json.Decoder().decode
 
 
 def subscribe(target: Target, streams: Sequence[Stream]) -> list[bytes]:
@@ -51,14 +51,7 @@ def _request(method: str, target: Target, streams: Sequence[Stream]) -> bytes:
 
 def read(frame: bytes) -> Reply:
     """Return what a frame says."""
-    if frame == b"pong":
-        return Reply("alive")
-    try:
-        message = _decode(frame)
-    except (msgspec.MsgspecError, UnicodeError):
-        return Reply("other")
-    if not isinstance(message, dict):
-        return Reply("other")
+    message = message_of(frame)
     event, arg = message.get("event"), message.get("arg") or {}
     if event == "subscribe":
         return Reply("accepted", arg.get("instId"))
@@ -69,13 +62,13 @@ def read(frame: bytes) -> Reply:
     if event == "notice":
         leaving = message.get("code") == _LEAVING
         return Reply("leaving" if leaving else "alive", None, str(message.get("msg", ""))[:300])
-    return Reply("alive" if event is not None else "other")
+    return Reply("alive" if event is not None or frame == b"pong" else "other")
 
 
 def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT001  # one interface
     """List the instruments of a product: spot, or swaps and dated futures of one margin."""
     types = ("SPOT",) if product == "spot" else ("SWAP", "FUTURES")
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     turnover: dict[str, Decimal | None] = {}
     for kind in types:
         path = "/api/v5/public/instruments"
@@ -85,11 +78,10 @@ def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT0
             path = "/api/v5/market/tickers"
             body = yield Request(path, {"instType": kind}, has_trades=False)
             turnover |= {str(row["instId"]): _turnover(row) for row in rows_of(body, "data")}
-    found = [_instrument(product, row, turnover) for row in rows]
-    return [instrument for instrument in found if instrument is not None]
+    return instruments_of(rows, lambda row: _instrument(product, row, turnover))
 
 
-def _turnover(row: dict[str, object]) -> Decimal | None:
+def _turnover(row: Row) -> Decimal | None:
     volume, last = decimal_of(row.get("volCcy24h")), decimal_of(row.get("last"))
     if row.get("instType") == "SPOT" or volume is None or last is None:
         return volume
@@ -97,7 +89,7 @@ def _turnover(row: dict[str, object]) -> Decimal | None:
 
 
 def _instrument(
-    product: Product, row: dict[str, object], turnover: dict[str, Decimal | None]
+    product: Product, row: Row, turnover: dict[str, Decimal | None]
 ) -> Instrument | None:
     native = str(row["instId"])
     kind = row.get("ctType")
@@ -131,8 +123,6 @@ def recent(product: Product, native_symbol: str) -> Request:
 
 
 SUBSCRIPTIONS: Final = Subscriptions(
-    urls=dict.fromkeys(("spot", "linear", "inverse"), "wss://ws.okx.com/ws/v5/public"),
-    rest_urls=dict.fromkeys(("spot", "linear", "inverse"), "https://openapi.okx.com"),
     subscribe=subscribe,
     renew=renew,
     data=re.compile(rb'"arg":\{"channel":"[^"]+","instId":"([^"]+)"\},"(?:data|action)"'),
