@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from schemas.records import Product, Trade
+from schemas.records import Product, Salvaged, Trade
 from schemas.times import NS_PER_MINUTE, NS_PER_SECOND
 
 SPAN_NS: Final = 10 * NS_PER_MINUTE
@@ -37,6 +37,12 @@ class Page(NamedTuple):
     body: bytes
     trades: list[Trade]
     """In the order of the body."""
+
+    @property
+    def rows(self) -> int:
+        """The number of rows on the page, those without a trade among them."""
+        trades = self.trades
+        return trades.rows if isinstance(trades, Salvaged) else len(trades)
 
 
 class Span(NamedTuple):
@@ -111,9 +117,10 @@ _verdict: Final = msgspec.json.Decoder(_Verdict)
 def recent_page(span: Span, path: str, parameters: dict[str, str | int], most: int) -> Pager:
     """Ask for the one page of the latest trades; its oldest minute is not whole."""
     page = yield Request(path, parameters)
-    if len(page.trades) < most:
+    if page.rows < most:
         return span.start_ns
-    return next_minute(min(trade.time_ns for trade in page.trades))
+    oldest_ns = min((trade.time_ns for trade in page.trades), default=span.end_ns)
+    return next_minute(oldest_ns)
 
 
 def next_minute(time_ns: int) -> int:

@@ -5,8 +5,9 @@ Times are integers of nanoseconds since the Unix epoch, UTC. Prices and sizes ar
 hold no reference cycles, which lets the garbage collector ignore them (``gc=False``).
 """
 
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -16,6 +17,8 @@ Kind: TypeAlias = Literal["ticker", "orderbook", "trade", "control", "other"]
 Product: TypeAlias = Literal["spot", "linear", "inverse"]
 
 TradeId: TypeAlias = int | str
+
+R = TypeVar("R")
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
@@ -128,6 +131,22 @@ class BookColumns(msgspec.Struct, frozen=True, gc=False):
     bid_sizes: list[Decimal]
     ask_prices: list[Decimal]
     ask_sizes: list[Decimal]
+
+
+class Salvaged(list[R]):
+    """The records of a frame of which some rows were left out."""
+
+    def __init__(self, records: Iterable[R], problems: Sequence[str], skipped: int) -> None:
+        super().__init__(records)
+        self.problems = problems
+        """What was wrong with each bad row, which is named: a dead letter tells it."""
+        self.skipped = skipped
+        """Legal rows that are no records, like trades of size zero."""
+
+    @property
+    def rows(self) -> int:
+        """The number of rows that the frame had."""
+        return len(self) + len(self.problems) + self.skipped
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

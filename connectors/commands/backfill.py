@@ -39,6 +39,7 @@ from schemas.times import NS_PER_MS, NS_PER_SECOND, utc_text
 
 MINUTE_FORMAT: Final = "%Y-%m-%dT%H:%M"
 LINE_INTERVAL_SECONDS: Final = 5.0
+MAX_PROBLEMS_SHOWN: Final = 20
 
 _SYMBOLS: Final = """
     SELECT DISTINCT symbol FROM taker_volume JOIN dim_exch USING (exchange_id)
@@ -97,7 +98,7 @@ def backfill(exchange: str, symbols: tuple[str, ...], since: datetime, until: da
     finally:
         run.close()
     run.summarize()
-    if run.incomplete:
+    if run.incomplete or history.problems:
         sys.exit(1)
 
 
@@ -200,6 +201,11 @@ class _Backfill:
         click.echo(f"{self._history.trades:>10,}  trades in {self._history.pages:,} pages")
         for name, text in lines.items():
             click.echo(f"{self._counts[name]:>10,}  {text}")
+        for problem in self._history.problems[:MAX_PROBLEMS_SHOWN]:
+            click.echo(f"row left out: {problem}", err=True)
+        if len(self._history.problems) > MAX_PROBLEMS_SHOWN:
+            more = len(self._history.problems) - MAX_PROBLEMS_SHOWN
+            click.echo(f"and {more:,} more rows left out", err=True)
         for symbol, from_ns in self.incomplete.items():
             click.echo(
                 f"{symbol}: the exchange gives whole minutes from {utc_text(from_ns)} on; "

@@ -9,7 +9,7 @@ from connectors.rest.client import RestClient
 from schemas.errors import DecodeError, SettingsError
 from schemas.exchanges import EXCHANGES
 from schemas.histories import SPAN_NS, Market, Page, Request, Span
-from schemas.records import Product, Trade, TradeId
+from schemas.records import Product, Salvaged, Trade, TradeId
 from schemas.settings import Settings
 
 
@@ -44,6 +44,8 @@ class TradeHistory:
         self._headers = {header: key} if header and key else {}
         self.pages = self.trades = 0
         """What it has got so far."""
+        self.problems: list[str] = []
+        """What was wrong with rows that could not be read; their neighbours count."""
 
     def check(self, market: Market) -> None:
         """Refuses a market whose trades cannot be asked for, before the first request.
@@ -108,6 +110,8 @@ class TradeHistory:
             trades = self._decoder.decode_trades(body, feed)
         except DecodeError as error:
             raise DecodeError(f"{self._exchange}: {request.path}: {error}") from error
+        if isinstance(trades, Salvaged):
+            self.problems += trades.problems
         for trade in trades:
             if trade.symbol != market.symbol:
                 raise DecodeError(

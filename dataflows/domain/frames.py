@@ -11,7 +11,7 @@ from schemas.errors import DecodeError
 from schemas.exchanges import ExchangeDecoder
 from schemas.feeds import Feed
 from schemas.raw import RawMessage, RawRecords
-from schemas.records import DeadLetter
+from schemas.records import DeadLetter, Salvaged
 from schemas.settings import Settings
 
 # The step of the dataflow that refuses records, as dead letters name it.
@@ -105,9 +105,11 @@ class FrameReader(Generic[T]):
             except DecodeError as error:
                 self._read_envelope(message, batch, error)
                 continue
+            if isinstance(records, Salvaged):
+                self._note_left_out(message, records, batch)
             if records:
                 frames.append((message, records))
-            else:
+            elif not isinstance(records, Salvaged):
                 self._read_envelope(message, batch)
         return batch
 
@@ -155,10 +157,19 @@ class FrameReader(Generic[T]):
             except DecodeError as inner:
                 batch.refuse(message, f"data[{index}]: {inner}")
                 continue
+            if isinstance(records, Salvaged):
+                self._note_left_out(message, records, batch, f"data[{index}]: ")
             if records:
                 batch.frames[envelope.feed.exchange].append((message, records))
-            else:
+            elif not isinstance(records, Salvaged):
                 self.counts["skipped"] += 1
+
+    def _note_left_out(
+        self, message: RawMessage, records: Salvaged[T], batch: Batch[T], where: str = ""
+    ) -> None:
+        self.counts["skipped"] += records.skipped
+        for problem in records.problems:
+            batch.refuse(message, f"{where}{problem}")
 
     def _dead_letter(self, message: RawMessage, problems: list[str]) -> DeadLetter:
         named = "; ".join(problems[:PROBLEMS_NAMED])

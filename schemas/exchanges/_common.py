@@ -5,7 +5,7 @@ what fails there goes a second, slower way inside :func:`decoding`, which finds 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal, DecimalException
 from functools import lru_cache
@@ -17,10 +17,11 @@ import msgspec
 
 from schemas.errors import DecodeError
 from schemas.numbers import PRODUCT, SUM, are_amounts, exact_product
-from schemas.records import Kind, Level, TradeId
+from schemas.records import Kind, Level, Salvaged, TradeId
 from schemas.symbols import CACHED, spot
 
 R = TypeVar("R")
+W = TypeVar("W")
 
 FAILURES: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, DecodeError)
 """All that decoding a frame may raise, whatever its bytes are."""
@@ -32,6 +33,9 @@ DATA_KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
 
 # A dead letter's reason is read by a person and travels in a Kafka header.
 LONGEST_MESSAGE: Final = 300
+
+# How many bad rows a refusal names.
+MAX_PROBLEMS: Final = 5
 
 _ONE: Final = Decimal(1)
 _NOTHING: Final = frozenset({b"", b"null", b'""'})
@@ -84,6 +88,43 @@ def decode_together(decoder: msgspec.json.Decoder[list[R]], frames: Sequence[byt
     if len(rows) != len(frames):
         raise DecodeError(f"{len(frames)} frames: expected one row each, got {len(rows)} rows")
     return rows
+
+
+def numbered(rows: Iterable[W], path: str) -> Iterator[tuple[str, W]]:
+    """Yield rows with their names in problems, like `$.data[3]`."""
+    return ((f"{path}[{at}]", row) for at, row in enumerate(rows))
+
+
+def salvage(rows: Iterable[tuple[str, W]], decode: Callable[[W], R | None]) -> list[R]:
+    """Decode rows one by one, so that a bad one does not cost its neighbours.
+
+    This is the slow way, for frames that the fast one refused.
+
+    Args:
+        rows: Each with its name in problems.
+        decode: Return the record of a row, or `None` for a legal row that is no record.
+
+    Raises:
+        DecodeError: Rows are bad and none is good.
+    """
+    records: list[R] = []
+    problems: list[str] = []
+    skipped = 0
+    for name, row in rows:
+        try:
+            record = decode(row)
+        except FAILURES as error:
+            problems.append(f"{name}: {_shortened(str(error))}")
+        else:
+            if record is None:
+                skipped += 1
+            else:
+                records.append(record)
+    if problems and not records:
+        more = len(problems) - MAX_PROBLEMS
+        named = "; ".join(problems[:MAX_PROBLEMS])
+        raise DecodeError(f"{named}; and {more} more" if more > 0 else named)
+    return Salvaged(records, problems, skipped) if problems or skipped else records
 
 
 def messages(frame: bytes) -> list[bytes]:

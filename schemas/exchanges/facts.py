@@ -28,6 +28,10 @@ class ExchangeDecoder(msgspec.Struct, frozen=True):
     understood, and returns an empty list for a frame that is legal and carries nothing of that
     kind: acks, heartbeats, another channel's data, trades that do not count.
 
+    One bad row does not cost its neighbours: the good rows of a frame come as
+    :class:`~schemas.records.Salvaged`, which says what was left out. Only a frame without any good
+    row raises.
+
     The last two are fast paths: they return `None` when in doubt, and the plain ones decide.
     """
 

@@ -20,7 +20,7 @@ from schemas.exchanges import ExchangeDecoder
 from schemas.feeds import Feed
 from schemas.numbers import SUM
 from schemas.raw import RawMessage, first_logged_ns, logged_at_ns, received_at_ns
-from schemas.records import BookUpdate, DeadLetter
+from schemas.records import BookUpdate, DeadLetter, Salvaged
 from schemas.settings import Settings
 from schemas.times import NS_PER_MS, utc_text
 
@@ -290,6 +290,9 @@ def _decode_books(decoder: ExchangeDecoder) -> Decode[BookUpdate | WholeBook]:
         updates = decode_books(frame, feed)
         if not (updates and updates[0].is_snapshot):
             return updates  # type: ignore[return-value]  # nobody will put a whole one into it
-        return [in_brief(update, frame, feed, at) for at, update in enumerate(updates)]
+        briefs = [in_brief(update, frame, feed, at) for at, update in enumerate(updates)]
+        if isinstance(updates, Salvaged):
+            return Salvaged(briefs, updates.problems, updates.skipped)
+        return briefs
 
     return decode

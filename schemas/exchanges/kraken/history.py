@@ -14,7 +14,7 @@ def pages(span: Span) -> Pager:
     while True:
         page = yield Request("/0/public/Trades", {"pair": pair, "since": since_ns, "count": ROWS})
         newest_ns = max((trade.time_ns for trade in page.trades), default=since_ns)
-        if newest_ns >= span.end_ns or len(page.trades) < ROWS:
+        if newest_ns >= span.end_ns or page.rows < ROWS:
             return span.start_ns
         if newest_ns - 1 <= since_ns:
             raise DecodeError("kraken: 1,000 trades of one time, expected the next page to go on")
