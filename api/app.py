@@ -18,8 +18,9 @@ from api import problems
 from api.database import Database
 from api.metrics import RequestMetrics
 from api.openapi import describe
-from api.routes import health, pages
+from api.routes import health, pages, v1
 from api.routes.taker_volume import taker_volume
+from api.v1.markets import Markets
 from connectors.process.environment import Environment, load_settings
 from schemas.errors import UnavailableError
 from schemas.settings import Settings
@@ -35,8 +36,10 @@ def create_app(settings: Settings, postgres_dsn: str) -> Litestar:
         SettingsError: `postgres_dsn` cannot be read.
     """
     database = Database(postgres_dsn)
+    markets = Markets(database)
     dependencies: Mapping[str, Provide] = {
         "database": Provide(lambda: database, sync_to_thread=False),
+        "markets": Provide(lambda: markets, sync_to_thread=False),
         "settings": Provide(lambda: settings, sync_to_thread=False),
     }
     document = msgspec.json.encode(describe(_DESCRIBED, dependencies, list(settings.exchanges)))
@@ -54,7 +57,7 @@ def create_app(settings: Settings, postgres_dsn: str) -> Litestar:
             await database.close()
 
     return Litestar(
-        [*_DESCRIBED, openapi_json, pages.landing, pages.docs, pages.docs_asset],
+        [*_DESCRIBED, *v1.HANDLERS, openapi_json, pages.landing, pages.docs, pages.docs_asset],
         dependencies=dict(dependencies),
         lifespan=[connected],
         middleware=[RequestMetrics()],

@@ -89,7 +89,7 @@ def _exchanges(
         return known
     if exchange not in known:
         expected = ", ".join((*known, ALL_EXCHANGES))
-        errors.append(("exchange", f"{_shown(exchange)} is unknown: expected one of {expected}"))
+        errors.append(("exchange", f"{shown(exchange)} is unknown: expected one of {expected}"))
     return (exchange,)
 
 
@@ -97,7 +97,7 @@ def _seconds(name: str, segment: str, errors: list[tuple[str, str]]) -> int:
     prefix, _, text = segment.partition("=")
     if prefix != name:
         expected = f"{name}= and unix seconds, like {name}=1729678800"
-        errors.append((name, f"{_shown(segment)} stands in its place: expected {expected}"))
+        errors.append((name, f"{shown(segment)} stands in its place: expected {expected}"))
         return 0
     # Leading zeros change nothing, and must not make a number too long.
     digits = text.lstrip("0") or text[:1]
@@ -105,7 +105,7 @@ def _seconds(name: str, segment: str, errors: list[tuple[str, str]]) -> int:
         errors.append(
             (
                 name,
-                f"{_shown(text)} is not a time: expected whole unix seconds, 0 to {LATEST_SECONDS}",
+                f"{shown(text)} is not a time: expected whole unix seconds, 0 to {LATEST_SECONDS}",
             )
         )
         return 0
@@ -117,7 +117,7 @@ def _limit(text: str | None, errors: list[tuple[str, str]]) -> int:
         return DEFAULT_LIMIT
     if _INTEGER.fullmatch(text) is None:
         expected = f"a whole number, {DEFAULT_LIMIT} to {LARGEST_LIMIT}"
-        errors.append(("limit", f"{_shown(text)} is not a number: expected {expected}"))
+        errors.append(("limit", f"{shown(text)} is not a number: expected {expected}"))
         return DEFAULT_LIMIT
     digits = text.lstrip("0")
     # A number of thousands of digits is legal and outside the range: no need to compute it.
@@ -137,10 +137,10 @@ def _symbol(query: Iterable[tuple[str, str]], errors: list[tuple[str, str]]) -> 
             symbol = value
     if symbol is not None and (len(symbol) > LONGEST or _SYMBOL.fullmatch(symbol) is None):
         expected = "BASE-QUOTE, BASE-QUOTE-PERP or BASE-QUOTE-YYMMDD in capitals"
-        errors.append(("symbol", f"{_shown(symbol)} is not a symbol: expected {expected}"))
+        errors.append(("symbol", f"{shown(symbol)} is not a symbol: expected {expected}"))
     return symbol
 
 
-def _shown(value: str) -> str:
+def shown(value: str) -> str:
     """A value that somebody sent, short and printable."""
     return ascii(value if len(value) <= _SHOWN_CHARACTERS else f"{value[:_SHOWN_CHARACTERS]}…")

@@ -11,6 +11,7 @@
     │   └── ChecksumMismatchError  resubscribe: the book differs from the exchange's
     └── DeliveryError
         ├── UnavailableError   retry: the other side is down or overloaded
+        │   └── BusyError          retry: it is well and has too much to do
         └── UndeliveredError   stop: the epoch is not durable and must be replayed
 
 It lives in ``schemas`` because decoders raise it and nothing lies below them.
@@ -51,6 +52,10 @@ class DeliveryError(MarketflowError):
 
 class UnavailableError(DeliveryError):
     """The other side is down or overloaded: the same call may succeed later."""
+
+
+class BusyError(UnavailableError):
+    """The other side is well and has too much to do right now."""
 
 
 class UndeliveredError(DeliveryError):

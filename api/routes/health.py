@@ -45,7 +45,11 @@ async def live() -> Health:
 async def ready(database: NamedDependency[Database]) -> Health:
     """Answers when the database does and has exactly the schema of this release."""
     applied = await database.fetch(
-        APPLIED_MIGRATIONS, {}, AppliedMigration, deadline_seconds=READY_SECONDS
+        APPLIED_MIGRATIONS,
+        {},
+        AppliedMigration,
+        is_health=True,
+        deadline_seconds=READY_SECONDS,
     )
     problem = _schema_problem(applied)
     if problem is not None:

@@ -1,0 +1,378 @@
+"""The SQL of `/v1`: which markets, which minutes, how they are summed, what is derived of them.
+
+One statement answers a question, so that all of an answer is of one moment. Its parameters are
+values; the texts that are put together here hold nothing of a request.
+"""
+
+from typing import Final, LiteralString
+
+from api.v1.rows import OrderbookRow, TakerVolumeRow, TakerVolumeSumRow, selected
+
+DIGITS: Final[LiteralString] = "12"
+
+# The markets of a question, each with the part of the range that is still to be answered: what
+# the pages before had is cut off here, not in the conditions below.
+_WANTED: Final[LiteralString] = """
+wanted AS (
+    SELECT exchange.exchange_id, exchange.code, given.symbol, given.lo, given.hi
+    FROM unnest(%(codes)s::text[], %(symbols)s::text[], %(los)s::timestamptz[],
+                %(his)s::timestamptz[]) AS given (code, symbol, lo, hi)
+    JOIN dim_exch AS exchange USING (code)
+)"""
+
+_MINUTE_COLUMNS: Final[LiteralString] = """
+    exchange_id, symbol, minute, taker_buy_volume, taker_sell_volume, taker_buy_notional,
+    taker_sell_notional, buy_count, sell_count, open, high, low, close, vwap, is_final,
+    is_complete, revision"""
+
+LIVE: Final[LiteralString] = "taker_volume"
+
+# What was final at that time: the rows that have not changed since, and the versions that have.
+AS_OF: Final[LiteralString] = f"""(
+    SELECT {_MINUTE_COLUMNS} FROM taker_volume WHERE is_final AND updated_at <= %(as_of)s
+    UNION ALL
+    SELECT {_MINUTE_COLUMNS} FROM taker_volume_superseded
+    WHERE recorded_at <= %(as_of)s AND superseded_at > %(as_of)s
+)"""
+
+_EACH_MINUTE: Final[LiteralString] = """
+        SELECT minute AS time, taker_buy_volume, taker_sell_volume, taker_buy_notional,
+               taker_sell_notional, buy_count, sell_count, open, high, low, close, vwap,
+               is_final, is_complete, revision
+        FROM {source} AS minutes
+        WHERE exchange_id = wanted.exchange_id AND symbol = wanted.symbol
+          AND minute >= wanted.lo AND minute < wanted.hi
+        ORDER BY minute {order} LIMIT %(limit)s"""
+
+# A first or last price is that of the first or last minute with trades. An interval is final when
+# its minutes are and either all are there or it is long over; complete when all say so.
+_EACH_INTERVAL: Final[LiteralString] = """
+        SELECT date_bin(%(step)s, minute, %(origin)s) AS time,
+               sum(taker_buy_volume) AS taker_buy_volume,
+               sum(taker_sell_volume) AS taker_sell_volume,
+               sum(taker_buy_notional) AS taker_buy_notional,
+               sum(taker_sell_notional) AS taker_sell_notional,
+               sum(buy_count)::bigint AS buy_count, sum(sell_count)::bigint AS sell_count,
+               (array_agg(open ORDER BY minute) FILTER (WHERE open IS NOT NULL))[1] AS open,
+               max(high) AS high, min(low) AS low,
+               (array_agg(close ORDER BY minute DESC) FILTER (WHERE close IS NOT NULL))[1]
+                   AS close,
+               NULL::numeric AS vwap,
+               bool_and(is_final) AND (
+                   sum(minutes) >= %(minutes)s
+                   OR date_bin(%(step)s, minute, %(origin)s) + %(step)s
+                      <= %(now)s::timestamptz - interval '5 minutes'
+               ) AS is_final,
+               CASE WHEN bool_or(NOT is_complete) THEN false
+                    WHEN bool_and(is_complete IS TRUE) AND sum(minutes) >= %(minutes)s THEN true
+               END AS is_complete,
+               max(revision) AS revision
+        FROM {minutes} AS parts
+        GROUP BY 1 ORDER BY 1 {order} LIMIT %(limit)s"""
+
+_PARTS_OF_MINUTES: Final[LiteralString] = """(
+            SELECT minute, taker_buy_volume, taker_sell_volume, taker_buy_notional,
+                   taker_sell_notional, buy_count, sell_count, open, high, low, close,
+                   is_final, is_complete, revision, 1 AS minutes
+            FROM {source} AS minutes
+            WHERE exchange_id = wanted.exchange_id AND symbol = wanted.symbol
+              AND minute >= wanted.lo AND minute < wanted.hi
+        )"""
+
+_FIGURES: Final[LiteralString] = """
+    taker_buy_volume, taker_sell_volume, taker_buy_notional, taker_sell_notional, buy_count,
+    sell_count, open, high, low, close, vwap, is_final, is_complete, revision"""
+
+_PAGE: Final[LiteralString] = """
+page AS MATERIALIZED (
+    SELECT wanted.code AS exchange, wanted.symbol, found.*
+    FROM wanted CROSS JOIN LATERAL ({rows}
+    ) AS found
+    ORDER BY found.time {order}, wanted.code COLLATE "C", wanted.symbol COLLATE "C"
+    LIMIT %(limit)s
+)"""
+
+# All of a symbol's exchanges in one row. Of several exchanges, no first or last price is known.
+_SUM_PAGE: Final[LiteralString] = """
+page AS MATERIALIZED (
+    SELECT array_agg(wanted.code ORDER BY wanted.code COLLATE "C") AS exchanges,
+           NULL::text AS exchange, wanted.symbol, found.time,
+           sum(taker_buy_volume) AS taker_buy_volume,
+           sum(taker_sell_volume) AS taker_sell_volume,
+           sum(taker_buy_notional) AS taker_buy_notional,
+           sum(taker_sell_notional) AS taker_sell_notional,
+           sum(buy_count)::bigint AS buy_count, sum(sell_count)::bigint AS sell_count,
+           CASE WHEN count(*) = 1 THEN max(open) END AS open, max(high) AS high, min(low) AS low,
+           CASE WHEN count(*) = 1 THEN max(close) END AS close, NULL::numeric AS vwap,
+           bool_and(is_final) AS is_final,
+           CASE WHEN bool_or(NOT is_complete) THEN false
+                WHEN bool_and(is_complete IS TRUE) THEN true END AS is_complete,
+           max(revision) AS revision
+    FROM wanted CROSS JOIN LATERAL ({rows}
+    ) AS found
+    GROUP BY wanted.symbol, found.time
+    ORDER BY found.time {order}, wanted.symbol COLLATE "C"
+    LIMIT %(limit)s
+)"""
+
+# The running sum before the page: from the anchor to the page's first interval.
+_BEFORE: Final[LiteralString] = """
+before AS (
+    SELECT first.exchange, first.symbol, sum(earlier.delta) AS cvd
+    FROM (SELECT exchange, symbol, min(time) AS time FROM page GROUP BY exchange, symbol) AS first
+    JOIN wanted ON wanted.symbol = first.symbol
+                AND (first.exchange IS NULL OR wanted.code = first.exchange)
+    CROSS JOIN LATERAL (
+        SELECT sum(taker_buy_volume - taker_sell_volume) AS delta FROM {earlier} AS minutes
+    ) AS earlier
+    GROUP BY first.exchange, first.symbol
+)"""
+_EARLIER_MINUTES: Final[LiteralString] = """(
+            SELECT taker_buy_volume, taker_sell_volume FROM {source} AS minutes
+            WHERE exchange_id = wanted.exchange_id AND symbol = wanted.symbol
+              AND minute >= %(anchor)s AND minute < first.time
+        )"""
+
+# Volume-weighted prices of the markets that rates are taken from, for every interval of the page;
+# where nothing was traded, the newest one of the hour before.
+_RATES: Final[LiteralString] = """
+priced AS (
+    SELECT wanted.symbol, date_bin(%(step)s, minute, %(origin)s) AS time,
+           sum(notional) / sum(volume) AS price,
+           string_agg(DISTINCT code, ',' ORDER BY code) AS codes
+    FROM unnest(%(rate_codes)s::text[], %(rate_symbols)s::text[]) AS wanted (code, symbol)
+    JOIN dim_exch AS exchange USING (code)
+    CROSS JOIN LATERAL (
+        SELECT minute, taker_buy_volume + taker_sell_volume AS volume,
+               taker_buy_notional + taker_sell_notional AS notional
+        FROM {source} AS minutes
+        WHERE exchange_id = exchange.exchange_id AND symbol = wanted.symbol
+          AND minute >= (SELECT min(time) FROM page) - interval '1 hour'
+          AND minute < (SELECT max(time) FROM page) + %(step)s
+    ) AS traded
+    WHERE volume > 0
+    GROUP BY wanted.symbol, 2
+),
+grid AS (
+    SELECT symbol, time, price, codes, count(price) OVER (PARTITION BY symbol ORDER BY time) AS run
+    FROM (
+        SELECT symbol, time FROM priced
+        UNION
+        SELECT symbol, time FROM (SELECT DISTINCT symbol FROM priced) AS symbols,
+                                 (SELECT DISTINCT time FROM page) AS times
+    ) AS places LEFT JOIN priced USING (symbol, time)
+),
+rates AS (
+    SELECT symbol, time, max(price) OVER same AS price, max(codes) OVER same AS codes,
+           min(time) OVER same AS priced_at
+    FROM grid WHERE run > 0 WINDOW same AS (PARTITION BY symbol, run)
+),
+methods AS (
+    SELECT * FROM unnest(%(method_quotes)s::text[], %(method_symbols)s::text[],
+                         %(method_inverse)s::boolean[]) AS given (quote, rate_symbol, is_inverse)
+)"""
+
+_NO_RATES: Final[LiteralString] = """
+rates AS (
+    SELECT NULL::text AS symbol, NULL::timestamptz AS time, NULL::numeric AS price,
+           NULL::text AS codes, NULL::timestamptz AS priced_at WHERE false
+),
+methods AS (
+    SELECT NULL::text AS quote, NULL::text AS rate_symbol, NULL::boolean AS is_inverse WHERE false
+)"""
+
+# Dollar coins are taken for a dollar: a rate in them is a rate in dollars.
+_DERIVED: Final[LiteralString] = f"""
+answer AS (
+    SELECT page.*, taker_buy_volume - taker_sell_volume AS delta,
+           coalesce(before.cvd, 0) + sum(taker_buy_volume - taker_sell_volume)
+               OVER (PARTITION BY page.exchange, page.symbol ORDER BY page.time) AS cvd,
+           round(taker_buy_volume / nullif(taker_buy_volume + taker_sell_volume, 0), {DIGITS})
+               AS taker_buy_ratio,
+           round(taker_sell_volume / nullif(taker_buy_volume + taker_sell_volume, 0), {DIGITS})
+               AS taker_sell_ratio,
+           round(taker_buy_volume / nullif(taker_sell_volume, 0), {DIGITS})
+               AS taker_buy_sell_ratio,
+           round((taker_buy_notional + taker_sell_notional) * rate.usd_rate, {DIGITS})
+               AS notional_usd,
+           rate.usd_rate, rate.usd_rate_source
+    FROM page
+    LEFT JOIN before ON before.symbol = page.symbol
+                     AND before.exchange IS NOT DISTINCT FROM page.exchange
+    LEFT JOIN methods ON methods.quote = split_part(page.symbol, '-', 2)
+    LEFT JOIN rates ON rates.symbol = methods.rate_symbol AND rates.time = page.time
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN rates.price IS NOT NULL
+                    THEN round(CASE WHEN methods.is_inverse THEN 1 / rates.price
+                                    ELSE rates.price END, 18)
+                    WHEN split_part(page.symbol, '-', 2) = ANY (%(dollars)s) THEN 1
+               END AS usd_rate,
+               CASE WHEN rates.price IS NOT NULL THEN rates.symbol || ' ' || rates.codes || ' '
+                        || to_char(rates.priced_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+                    WHEN split_part(page.symbol, '-', 2) = 'USD' THEN 'USD'
+                    WHEN split_part(page.symbol, '-', 2) = ANY (%(dollars)s) THEN 'par'
+                    WHEN methods.quote IS NULL THEN 'none: no market of '
+                        || split_part(page.symbol, '-', 2) || ' against dollars is recorded'
+                    ELSE 'none: ' || methods.rate_symbol || ' did not trade within an hour'
+               END AS usd_rate_source
+    ) AS rate
+)"""
+
+_SELECT: Final[LiteralString] = """
+SELECT {columns} FROM answer
+ORDER BY answer.time {order}, answer.exchange COLLATE "C", answer.symbol COLLATE "C"
+"""
+
+# The stored VWAP of a minute is exact to the same digits; that of a sum is made here.
+_VWAP: Final[LiteralString] = f"""
+summed AS (
+    SELECT {{shape}} symbol, time, taker_buy_volume, taker_sell_volume, taker_buy_notional,
+           taker_sell_notional, buy_count, sell_count, open, high, low, close,
+           coalesce(vwap, round((taker_buy_notional + taker_sell_notional)
+               / nullif(taker_buy_volume + taker_sell_volume, 0), {DIGITS})) AS vwap,
+           notional_usd, usd_rate, usd_rate_source, delta, cvd, taker_buy_ratio,
+           taker_sell_ratio, taker_buy_sell_ratio, is_final, is_complete, revision
+    FROM answer
+)"""
+
+
+def taker_volume_statement(
+    *,
+    is_minute: bool,
+    is_sum: bool,
+    descending: bool,
+    has_rates: bool,
+    as_of: bool,
+    as_float: bool = False,
+) -> LiteralString:
+    """Return the statement for `/v1/taker-volume`."""
+    source = AS_OF if as_of else LIVE
+    order: LiteralString = "DESC" if descending else "ASC"
+    rows = _EACH_MINUTE if is_minute else _EACH_INTERVAL.replace("{minutes}", _PARTS_OF_MINUTES)
+    row = TakerVolumeSumRow if is_sum else TakerVolumeRow
+    parts = (
+        _WANTED,
+        (_SUM_PAGE if is_sum else _PAGE).replace("{rows}", rows),
+        _BEFORE.replace("{earlier}", _EARLIER_MINUTES),
+        _RATES if has_rates else _NO_RATES,
+        _DERIVED,
+        _VWAP.replace("{shape}", "exchange, exchanges," if is_sum else "exchange,"),
+    )
+    text = "WITH " + ",".join(parts) + _SELECT.replace("answer", "summed")
+    text = text.replace("{columns}", selected(row, as_float=as_float))
+    return text.replace("{source}", source).replace("{order}", order)
+
+
+_BOOK_LAST: Final = (
+    "highest_bid",
+    "lowest_ask",
+    "spread",
+    "total_bid_volume",
+    "total_ask_volume",
+    "imbalance",
+    *(
+        f"depth_{bps}bps_{part}"
+        for bps in (5, 10, 25, 50, 100)
+        for part in ("bid", "ask", "truncated")
+    ),
+)
+_BOOK_TWA: Final = (
+    "spread_twa",
+    "spread_bps_twa",
+    "total_bid_volume_twa",
+    "total_ask_volume_twa",
+    "imbalance_twa",
+)
+_BOOK_EXTREMES: Final = ("spread", "total_bid_volume", "total_ask_volume")
+_BOOK_SUMS: Final = ("updates", "crossed", "crossed_ms", "gaps", "valid_ms")
+_BOOK_COLUMNS: Final = (
+    *_BOOK_LAST,
+    *(f"{name}_{part}" for name in _BOOK_EXTREMES for part in ("min", "max")),
+    *_BOOK_TWA,
+    *_BOOK_SUMS,
+    "is_complete",
+)
+BOOKS: Final[LiteralString] = "orderbook_minute"
+BOOKS_AS_OF: Final[LiteralString] = f"""(
+    SELECT exchange_id, symbol, minute, {", ".join(_BOOK_COLUMNS)}
+    FROM orderbook_minute WHERE updated_at <= %(as_of)s
+    UNION ALL
+    SELECT exchange_id, symbol, minute, {", ".join(_BOOK_COLUMNS)}
+    FROM orderbook_minute_superseded
+    WHERE recorded_at <= %(as_of)s AND superseded_at > %(as_of)s
+)"""
+
+_FROM_BOOKS: Final[LiteralString] = """
+        FROM {source} AS books
+        WHERE exchange_id = wanted.exchange_id AND symbol = wanted.symbol
+          AND minute >= wanted.lo AND minute < wanted.hi"""
+
+
+def _book_minute() -> LiteralString:
+    return (
+        f"\n        SELECT minute AS time, {', '.join(_BOOK_COLUMNS)}{_FROM_BOOKS}"
+        "\n        ORDER BY minute {order} LIMIT %(limit)s"
+    )
+
+
+def _book_interval() -> LiteralString:
+    """Return the sums of an interval: last values, extremes, averages by the time known."""
+    last = [f"(array_agg({name} ORDER BY minute DESC))[1] AS {name}" for name in _BOOK_LAST]
+    extremes = [
+        f"{part}({name}_{part}) AS {name}_{part}"
+        for name in _BOOK_EXTREMES
+        for part in ("min", "max")
+    ]
+    averages = [
+        f"round(sum({name} * valid_ms) / nullif(sum(valid_ms) FILTER (WHERE {name} IS NOT NULL), 0)"
+        f", {DIGITS}) AS {name}"
+        for name in _BOOK_TWA
+    ]
+    sums = [f"sum({name})::bigint AS {name}" for name in _BOOK_SUMS]
+    complete = (
+        "CASE WHEN bool_or(NOT is_complete) THEN false "
+        "WHEN bool_and(is_complete IS TRUE) AND count(*) >= %(minutes)s THEN true END "
+        "AS is_complete"
+    )
+    columns = ", ".join([*last, *extremes, *averages, *sums, complete])
+    return (
+        f"\n        SELECT date_bin(%(step)s, minute, %(origin)s) AS time, {columns}{_FROM_BOOKS}"
+        "\n        GROUP BY 1 ORDER BY 1 {order} LIMIT %(limit)s"
+    )
+
+
+def _slippage(side: LiteralString) -> LiteralString:
+    """Return the average distance of an order that takes the bands from the middle outwards."""
+    middle = "((highest_bid + lowest_ask) / 2)"
+    size = f"(%(notional)s::numeric / nullif({middle}, 0))"
+    steps: list[LiteralString] = []
+    inner, inner_bps = "0", 0
+    for bps in (5, 10, 25, 50, 100):
+        depth = f"depth_{bps}bps_{side}"
+        taken = f"greatest(least({size}, {depth}) - {inner}, 0)"
+        # A band that is filled evenly is taken from its inner edge as far as the order goes.
+        reach = (
+            f"({inner_bps} + ({bps} - {inner_bps}) * {taken} / nullif({depth} - {inner}, 0) / 2)"
+        )
+        steps.append(f"coalesce({taken} * {reach}, 0)")
+        inner, inner_bps = depth, bps
+    return (
+        f"CASE WHEN %(notional)s::numeric IS NOT NULL AND depth_100bps_{side} >= {size} "
+        f"THEN round(({' + '.join(steps)}) / {size}, 4) END"
+    )
+
+
+def orderbook_statement(
+    *, is_minute: bool, descending: bool, as_of: bool, as_float: bool = False
+) -> LiteralString:
+    """Return the statement for `/v1/orderbook`."""
+    answer = (
+        f"\nanswer AS (SELECT page.*, {_slippage('ask')} AS buy_slippage_bps, "
+        f"{_slippage('bid')} AS sell_slippage_bps FROM page)"
+    )
+    rows = _book_minute() if is_minute else _book_interval()
+    text = "WITH " + ",".join((_WANTED, _PAGE.replace("{rows}", rows), answer)) + _SELECT
+    text = text.replace("{columns}", selected(OrderbookRow, as_float=as_float))
+    order: LiteralString = "DESC" if descending else "ASC"
+    source = BOOKS_AS_OF if as_of else BOOKS
+    return text.replace("{source}", source).replace("{order}", order)
