@@ -12,6 +12,7 @@ import msgspec
 
 from schemas.errors import SettingsError
 from schemas.exchanges import EXCHANGES
+from schemas.feed_status import FEED_STATUS_TOPIC
 from schemas.feeds import Feed, TradeIds
 from schemas.records import Product
 
@@ -154,11 +155,23 @@ class ArchiveSettings(_Strict, frozen=True):
     time_limit_ms: Milliseconds = 60_000
 
 
+class CollectSettings(_Strict, frozen=True):
+    """How the exchanges are collected, and how much waits while the broker is slow."""
+
+    websocket_client: Literal["picows", "websockets"] = "picows"
+    queue_kbytes: Annotated[int, msgspec.Meta(ge=1_024, le=8_388_608)] = 262_144
+    max_message_kbytes: Annotated[int, msgspec.Meta(ge=64, le=1_048_576)] = 16_384
+    poll_interval_ms: Annotated[int, msgspec.Meta(ge=500, le=600_000)] = 2_500
+    instruments_interval_ms: Milliseconds = 600_000
+
+
 class Settings(_Strict, frozen=True):
     """The whole of ``pipeline.yaml``."""
 
     regions: Mapping[str, Region]
     exchanges: Mapping[str, ExchangeSettings]
+    feed_status: Name = FEED_STATUS_TOPIC
+    collect: CollectSettings = CollectSettings()
     taker_volume: TakerVolumeSettings = TakerVolumeSettings()
     orderbook: OrderbookSettings = OrderbookSettings()
     kafka: KafkaSettings = KafkaSettings()

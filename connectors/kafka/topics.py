@@ -14,6 +14,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 from connectors.kafka.dead_letters import SUFFIX, topic_of_dead_letters
 from connectors.kafka.sink import KafkaConfig
 from schemas.errors import SettingsError, UnavailableError
+from schemas.feed_status import REGIONS
 from schemas.settings import RAW_KINDS, Settings
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class TopicsReport(msgspec.Struct, frozen=True):
 
 def needed_topics(settings: Settings) -> dict[str, int]:
     """Return the partitions of each topic that the pipeline reads or writes, by its name."""
-    topics: dict[str, int] = {}
+    topics: dict[str, int] = {settings.feed_status: len(REGIONS)}
     for region in settings.regions.values():
         counts = region.partitions
         for kind in RAW_KINDS:

@@ -190,6 +190,7 @@ def _own_config(regions: set[str], changes: Mapping[str, Mapping[str, Any]]) -> 
     for region in config["regions"].values():
         for names in ("topics", "processed", "groups"):
             region[names] = {kind: f"{name}.{suffix}" for kind, name in region[names].items()}
+    config["feed_status"] = f"feed-status.{suffix}"
     config["exchanges"] = {
         name: exchange
         for name, exchange in config["exchanges"].items()

@@ -24,6 +24,7 @@ def settings() -> Settings:
     """The project's own, with topics that no other test has."""
     prefix = f"test-{uuid.uuid4().hex}-"
     text = PIPELINE.replace("SocketDataIn", f"{prefix}In").replace("Region.", f"{prefix}Region.")
+    text = text.replace("feed_status: ", f"feed_status: {prefix}")
     return parse_settings(text.encode(), "pipeline.yaml")
 
 
@@ -46,7 +47,7 @@ def test_the_topics_are_those_of_the_contract() -> None:
     korea = {"ticker": 4, "Orderbook": 4, "trade": 4}
     asia = {"ticker": 3, "Orderbook": 3, "trade": 3}
     ne = {"ticker": 2, "Orderbook": 2, "trade": 3}
-    expected: dict[str, int] = {}
+    expected: dict[str, int] = {"feed-status": 3}
     for prefix, region, counts in (
         ("kora", "Korea", korea),
         ("asia", "Asia", asia),
