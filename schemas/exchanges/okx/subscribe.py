@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from schemas.exchanges.okx.names import market_of
 from schemas.histories import Request
 from schemas.instruments import (
     TRADING,
@@ -20,7 +21,6 @@ from schemas.instruments import (
 )
 from schemas.records import Product
 from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks, message_of
-from schemas.symbols import dated, perpetual, spot
 
 _CHANNELS: Final = {"ticker": "tickers", "orderbook": "books", "trade": "trades"}
 # Arguments of a request may have 64 KB; a request counts as one of 480 an hour.
@@ -95,18 +95,11 @@ def _instrument(
     kind = row.get("ctType")
     if kind not in ({"spot": ("", None)}.get(product, (product,))):
         return None
-    base, quote, *contract = native.split("-")
-    if not contract:
-        symbol = spot(base, quote)
-    elif contract[0] == "SWAP":
-        symbol = perpetual(base, quote)
-    else:
-        symbol = dated(base, quote, contract[0])
     value = decimal_of(row.get("ctVal"))
     return Instrument(
         product=product,
         native_symbol=native,
-        symbol=symbol,
+        symbol=market_of(native).symbol,
         status=TRADING if row.get("state") == "live" else str(row.get("state")),
         tick_size=decimal_of(row.get("tickSz")),
         contract_size=value and value * (decimal_of(row.get("ctMult")) or 1),

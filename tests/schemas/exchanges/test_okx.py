@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from schemas.errors import DecodeError
 from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
-from schemas.records import TickerUpdate, Trade
+from schemas.records import Salvaged, TickerUpdate, Trade
 from tests.schemas.exchanges.frames import (
     NOISE,
     STUBS,
@@ -159,6 +159,26 @@ class TestTrades:
         ]
         assert [t.taker_buys for t in okx.decode_trades(REST[1], FEED)] == [False, True]
 
+    def test_an_empty_row_is_skipped(self) -> None:
+        frame = case_frames("one-empty-row-refuses-its-frame")[3]
+        trades = okx.decode_trades(frame, FEED)
+        assert [(trade.trade_id, trade.size) for trade in trades] == [(2, Decimal(1))]
+        assert isinstance(trades, Salvaged)
+        assert (trades.problems, trades.skipped) == ([], 1)
+
+    def test_a_bad_row_leaves_its_neighbours(self) -> None:
+        rows = [SPOT_TRADE[SPOT_TRADE.index(b"[") + 1 : -2].replace(b"338476307", b"%d" % at)
+                for at in (1, 2, 3)]  # fmt: skip
+        rows[1] = rows[1].replace(b'"buy"', b'"hold"')
+        trades = okx.decode_trades(
+            b'{"arg":{"channel":"trades","instId":"BTC-USDT"},"data":[' + b",".join(rows) + b"]}",
+            FEED,
+        )
+        assert [trade.trade_id for trade in trades] == [1, 3]
+        assert isinstance(trades, Salvaged)
+        (problem,) = trades.problems
+        assert problem.startswith("$.data[1]: Invalid enum value 'hold'")
+
     def test_an_aggregate_covers_the_ids_of_its_fills(self) -> None:
         (aggregate,) = okx.decode_trades(TRADES[17], FEED)  # count 3
         (fill,) = okx.decode_trades(TRADES[18], FEED)  # of trades-all
@@ -170,13 +190,12 @@ class TestTrades:
     @pytest.mark.parametrize(
         ("old", "new", "message"),
         [
-            (b'"px":"30236"', b'"px":null', r"data\[0\]\.px"),
+            (b'"px":"30236"', b'"px":null', r"data\[0\].*\.px"),
             (b'"px":"30236"', b'"px":"NaN"', "price NaN"),
             (b'"sz":"0.0002"', b'"sz":"-1"', "size -1"),
-            (b'"sz":"0.0002"', b'"sz":"0"', "size 0"),
-            (b'"side":"buy"', b'"side":"bought"', r"bought.*data\[0\]\.side"),
+            (b'"side":"buy"', b'"side":"bought"', r"data\[0\].*bought.*\.side"),
             (b'"ts":"1652459224818"', b'"ts":"1652459224"', "milliseconds"),
-            (b'"tradeId":"338476307"', b'"tradeId":""', r"data\[0\]\.tradeId"),
+            (b'"tradeId":"338476307"', b'"tradeId":""', r"data\[0\].*\.tradeId"),
             (b'"tradeId":"338476307",', b"", "missing required field `tradeId`"),
             (b'"instId":"BTC-USDT","t', b'"instId":"BTCUSDT","t', "instId 'BTCUSDT'"),
             (b'"instId":"BTC-USDT","t', b'"instId":"BTC-USD-220232","t', "220232"),
@@ -254,7 +273,7 @@ class TestTickers:
         [
             (b'"30236"', b'"x"', "last"),
             (b'"30236"', b'"Infinity"', "last"),
-            (b'"instId":"BTC-USDT","l', b'"instId":7,"l', r"data\[0\]\.instId"),
+            (b'"instId":"BTC-USDT","l', b'"instId":7,"l', r"data\[0\].*\.instId"),
         ],
     )
     def test_broken_field_is_named(self, old: bytes, new: bytes, message: str) -> None:
@@ -340,8 +359,8 @@ class TestBooks:
             (b'"111.06","55154"', b'"111.06","-1"', "asks: price 111.06 and size -1"),
             (b'"111.05","57745"', b'"NaN","57745"', "bids: price NaN"),
             (b'"111.06","55154"', b'"1e-30","1"', "asks: "),
-            (b'"asks":[["111.06"', b'"asks":[[null', r"data\[0\]\.asks\[0\]\[0\]"),
-            (b'"ts":"1670324386802"', b'"ts":"x"', r"data\[0\]\.ts"),
+            (b'"asks":[["111.06"', b'"asks":[[null', r"data\[0\].*\.asks\[0\]\[0\]"),
+            (b'"ts":"1670324386802"', b'"ts":"x"', r"data\[0\].*\.ts"),
             (b'"bbo-tbt"', b'"books"', "action"),
             (b',"instId":"BCH-USDT-SWAP"', b"", r"instId.*arg"),
         ],

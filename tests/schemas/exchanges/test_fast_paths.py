@@ -1,0 +1,65 @@
+"""A fast path answers as the plain one does, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.errors import DecodeError
+from schemas.exchanges.okx import decode as okx
+from schemas.feeds import Feed
+from tests.schemas.exchanges.frames import broken, lines
+
+OKX_SIZES = dict.fromkeys(["BTC-USD", "BTC-USDT", "UNI-USD"], 10)
+
+
+class Pair(NamedTuple):
+    """A fast path, the plain one, and frames that it takes."""
+
+    fast: Callable[[bytes], list[Any] | None]
+    plain: Callable[[bytes], list[Any]]
+    frames: list[bytes]
+
+
+OKX = Feed("okx", contract_sizes=OKX_SIZES)  # type: ignore[arg-type]
+PAIRS = {
+    "okx trades": Pair(
+        lambda frame: okx.trades_fast(frame, OKX),
+        lambda frame: okx.trades_plain(frame, OKX),
+        lines("okx-trade.jsonl"),
+    ),
+    "okx tickers": Pair(
+        okx.tickers_fast, lambda frame: okx.tickers_plain(frame, OKX), lines("okx-ticker.jsonl")
+    ),
+    "okx books": Pair(
+        okx.books_fast,
+        okx.books_plain,
+        lines("okx-orderbook-swap.jsonl", "okx-orderbook-docs.jsonl"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_recorded_frames_take_the_fast_path(name: str) -> None:
+    pair = PAIRS[name]
+    for frame in pair.frames:
+        assert pair.fast(frame) == pair.plain(frame)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@settings(max_examples=200)
+@given(data=st.data())
+def test_a_broken_frame_is_read_alike_by_both(name: str, data: st.DataObject) -> None:
+    pair = PAIRS[name]
+    frame = data.draw(broken(pair.frames))
+    found = pair.fast(frame)
+    if found is None:
+        return
+    try:
+        assert found == pair.plain(frame)
+    except DecodeError as error:
+        raise AssertionError("the plain path refuses it") from error
