@@ -288,3 +288,39 @@ class BookMinute(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """How often the book was lost: an update missing, or a checksum that differed."""
     valid_ms: int
     """How long the book was known, of 60,000."""
+
+
+AuditVerdict: TypeAlias = Literal["equal", "explained", "different", "unknown"]
+
+
+class KlineFigures(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The columns of a minute that an audit compares; `None`: one side does not have it."""
+
+    open: Decimal | None = None
+    high: Decimal | None = None
+    low: Decimal | None = None
+    close: Decimal | None = None
+    volume: Decimal | None = None
+    notional: Decimal | None = None
+    taker_buy_volume: Decimal | None = None
+    taker_buy_notional: Decimal | None = None
+    trade_count: int | None = None
+
+
+class AuditMinute(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The verdict on one of our minutes, held against the exchange's own kline."""
+
+    exchange: str
+    symbol: str
+    minute: int
+    """Its start, in seconds since the Unix epoch."""
+    verdict: AuditVerdict
+    reason: str
+    revision: int | None
+    """Of our row; `None`: we have none."""
+    kline: KlineFigures
+    """The exchange's own."""
+    difference: KlineFigures
+    """Ours minus theirs."""
+    known: int
+    """How much the verdict knows: of two on one minute the greater is the newer."""

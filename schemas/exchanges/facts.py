@@ -9,6 +9,7 @@ import msgspec
 from schemas.errors import SettingsError
 from schemas.feeds import Feed
 from schemas.histories import History, Market
+from schemas.klines import KlineSource
 from schemas.records import (
     BookColumns,
     BookUpdate,
@@ -130,6 +131,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     numbering: Mapping[Product, TradeNumbering]
     rest_limit: RestLimit
     checksum: Checksum | None = None
+    klines: KlineSource | None = None
 
     @property
     def products(self) -> tuple[Product, ...]:

@@ -4,9 +4,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from dataflows.domain.audit.judge import AuditMinute, judge
+from dataflows.domain.audit.judge import judge
 from schemas.klines import Kline, KlineConventions
-from schemas.records import TakerVolume
+from schemas.records import AuditMinute, TakerVolume
 
 SECONDS: Final = 60
 # A kline that is polled once a minute is there by then, and a final row as well.
@@ -101,13 +101,4 @@ class SymbolAudit:
         return min(self._answered, default=float("inf"))
 
     def _judged(self, row: TakerVolume | None, kline: Kline | None) -> AuditMinute:
-        count = row.buy_count + row.sell_count if row else 0
-        return judge(
-            self._exchange,
-            row,
-            kline,
-            self._conventions,
-            symbol=self._symbol,
-            minute_s=row.minute if row else kline.minute_s if kline else 0,
-            version=2 * count + (kline is not None),
-        )
+        return judge(self._exchange, self._symbol, row, kline, self._conventions)

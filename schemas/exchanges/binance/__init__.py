@@ -6,6 +6,7 @@ Documents: https://developers.binance.com/docs
 from typing import Final
 
 from schemas.exchanges.binance import decode, history
+from schemas.exchanges.binance.klines import KLINES
 from schemas.exchanges.facts import (
     Channel,
     Exchange,
@@ -47,4 +48,5 @@ EXCHANGE: Final = Exchange(
     ),
     numbering={"spot": "consecutive", "linear": "consecutive", "inverse": "consecutive"},
     rest_limit=RestLimit(2_400, 60, "X-MBX-USED-WEIGHT-1M"),
+    klines=KLINES,
 )

@@ -5,7 +5,7 @@ Documents: https://apidocs.bithumb.com
 
 from typing import Final
 
-from schemas.exchanges import _upbit_format, _upbit_history
+from schemas.exchanges import _upbit_format, _upbit_history, _upbit_klines
 from schemas.exchanges.bithumb import decode
 from schemas.exchanges.facts import (
     Channel,
@@ -44,4 +44,5 @@ EXCHANGE: Final = Exchange(
     ),
     numbering={"spot": "unique"},
     rest_limit=RestLimit(150, 1, "x-ratelimit-remaining"),
+    klines=_upbit_klines.source("bithumb"),
 )

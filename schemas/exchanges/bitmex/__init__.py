@@ -6,6 +6,7 @@ Documents: https://www.bitmex.com/app/wsAPI
 from typing import Final
 
 from schemas.exchanges.bitmex import decode, history
+from schemas.exchanges.bitmex.klines import KLINES
 from schemas.exchanges.facts import (
     Channel,
     Exchange,
@@ -30,4 +31,5 @@ EXCHANGE: Final = Exchange(
     channels=(Channel("trade", "trade"),),
     numbering={"spot": "unique", "linear": "unique", "inverse": "unique"},
     rest_limit=RestLimit(30, 60, "x-ratelimit-remaining"),
+    klines=KLINES,
 )

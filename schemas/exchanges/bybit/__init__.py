@@ -6,6 +6,7 @@ Documents: https://bybit-exchange.github.io/docs/v5/intro
 from typing import Final
 
 from schemas.exchanges.bybit import decode, history
+from schemas.exchanges.bybit.klines import KLINES
 from schemas.exchanges.facts import (
     Channel,
     Exchange,
@@ -51,4 +52,5 @@ EXCHANGE: Final = Exchange(
     ),
     numbering={"spot": "consecutive", "linear": "unique", "inverse": "unique"},
     rest_limit=RestLimit(600, 5, "X-Bapi-Limit-Status"),
+    klines=KLINES,
 )

@@ -6,6 +6,7 @@ Documents: https://docs.coinone.co.kr
 from typing import Final
 
 from schemas.exchanges.coinone import decode, history
+from schemas.exchanges.coinone.klines import KLINES
 from schemas.exchanges.facts import (
     Channel,
     Exchange,
@@ -32,4 +33,5 @@ EXCHANGE: Final = Exchange(
     ),
     numbering={"spot": "growing"},
     rest_limit=RestLimit(1_200, 60, "public-ratelimit-remaining"),
+    klines=KLINES,
 )

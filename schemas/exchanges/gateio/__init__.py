@@ -13,6 +13,7 @@ from schemas.exchanges.facts import (
     RestLimit,
 )
 from schemas.exchanges.gateio import decode, history
+from schemas.exchanges.gateio.klines import KLINES
 from schemas.histories import History
 
 EXCHANGE: Final = Exchange(
@@ -74,4 +75,5 @@ EXCHANGE: Final = Exchange(
     ),
     numbering={"spot": "unique", "linear": "unique", "inverse": "unique"},
     rest_limit=RestLimit(200, 10, "X-Gate-RateLimit-Requests-Remain"),
+    klines=KLINES,
 )

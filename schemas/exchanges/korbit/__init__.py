@@ -13,6 +13,7 @@ from schemas.exchanges.facts import (
     RestLimit,
 )
 from schemas.exchanges.korbit import decode, history
+from schemas.exchanges.korbit.klines import KLINES
 from schemas.histories import History
 
 EXCHANGE: Final = Exchange(
@@ -33,4 +34,5 @@ EXCHANGE: Final = Exchange(
     ),
     numbering={"spot": "growing"},
     rest_limit=RestLimit(50, 1, "Ratelimit"),
+    klines=KLINES,
 )

@@ -15,6 +15,7 @@ from schemas.exchanges.facts import (
 )
 from schemas.exchanges.kraken import decode, history
 from schemas.exchanges.kraken.checksum import combine, level_text
+from schemas.exchanges.kraken.klines import KLINES
 from schemas.histories import History
 
 EXCHANGE: Final = Exchange(
@@ -50,4 +51,5 @@ EXCHANGE: Final = Exchange(
     numbering={"spot": "consecutive"},
     rest_limit=RestLimit(1, 1),
     checksum=Checksum(10, level_text, combine),
+    klines=KLINES,
 )

@@ -15,6 +15,7 @@ from schemas.exchanges.facts import (
 )
 from schemas.exchanges.okx import decode, history
 from schemas.exchanges.okx.checksum import combine, level_text
+from schemas.exchanges.okx.klines import KLINES
 from schemas.histories import History
 
 EXCHANGE: Final = Exchange(
@@ -59,4 +60,5 @@ EXCHANGE: Final = Exchange(
     numbering={"spot": "consecutive", "linear": "consecutive", "inverse": "consecutive"},
     rest_limit=RestLimit(20, 2),
     checksum=Checksum(25, level_text, combine),
+    klines=KLINES,
 )

@@ -5,7 +5,7 @@ Documents: https://docs.upbit.com/kr/reference
 
 from typing import Final
 
-from schemas.exchanges import _upbit_format, _upbit_history
+from schemas.exchanges import _upbit_format, _upbit_history, _upbit_klines
 from schemas.exchanges.facts import (
     Channel,
     Exchange,
@@ -41,4 +41,5 @@ EXCHANGE: Final = Exchange(
     ),
     numbering={"spot": "unique"},
     rest_limit=RestLimit(10, 1, "Remaining-Req"),
+    klines=_upbit_klines.source("upbit"),
 )
