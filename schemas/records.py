@@ -196,6 +196,8 @@ class TakerVolume(msgspec.Struct, frozen=True, gc=False):
     """0 for estimates, 1 for the final figure, one more for each late trade after it."""
     late_trades: int
     duplicate_trades: int
+    is_complete: bool | None = None
+    """Nothing of the minute is known to be missing; `None`: nobody was there to know."""
 
 
 class BookSummary(msgspec.Struct, frozen=True, gc=False):

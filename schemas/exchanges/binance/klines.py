@@ -4,7 +4,7 @@ https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
 """
 
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -54,7 +54,7 @@ class _Wrapped(msgspec.Struct):
     k: _Bar | None = None
 
 
-class _Row(NamedTuple):
+class _Row(msgspec.Struct, array_like=True):
     """One minute over REST; the last of the twelve is unused."""
 
     t: int

@@ -4,7 +4,7 @@ https://bybit-exchange.github.io/docs/v5/websocket/public/kline; the open is the
 """
 
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -37,7 +37,7 @@ class _Bar(msgspec.Struct):
     timestamp: int
 
 
-class _Row(NamedTuple):
+class _Row(msgspec.Struct, array_like=True):
     """One minute: `["1670608800000","17071","17073","17027","17055.5","268611","15.74"]`."""
 
     start: str
@@ -74,7 +74,9 @@ def _decode(frame: bytes, feed: Feed) -> list[Kline]:
         if not found.topic.startswith("kline.1."):
             return []
         native = found.topic.removeprefix("kline.1.")
-        return [_of_bar(bar, native, feed) for bar in _bars.decode(found.data) if bar.interval == "1"]
+        return [
+            _of_bar(bar, native, feed) for bar in _bars.decode(found.data) if bar.interval == "1"
+        ]
 
 
 def _of_bar(bar: _Bar, native: str, feed: Feed) -> Kline:

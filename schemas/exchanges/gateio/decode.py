@@ -342,7 +342,7 @@ def _futures_time_ns(row: _FuturesTrade) -> int:
 
 def _unix_ns(time: Decimal) -> int:
     """Return the nanoseconds of a time in seconds or milliseconds, whichever its size says."""
-    return ns_of_seconds(time) if abs(time) < _LARGEST_SECONDS else ns_of_ms(time)
+    return ns_of_ms(time) if time.is_finite() and time >= _LARGEST_SECONDS else ns_of_seconds(time)
 
 
 @lru_cache(maxsize=CACHED)

@@ -4,7 +4,7 @@ https://www.gate.com/docs/developers/apiv4/#market-candlesticks
 """
 
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -39,7 +39,7 @@ class _Bar(msgspec.Struct):
     sum: Decimal | None = None
 
 
-class _Row(NamedTuple):
+class _Row(msgspec.Struct, array_like=True):
     """One minute of spot over REST: time, quote volume, close, high, low, open, base, closed."""
 
     t: str
@@ -107,6 +107,8 @@ def _of_bar(bar: _Bar, feed: Feed) -> Kline:
     else:
         symbol = _futures(native).symbol
         volume, notional = exact(bar.v, contract_size(feed, native, "_")), bar.sum
+        if feed.product == "inverse":
+            volume, notional = None, volume  # contracts of dollars; their base is not said
     return Kline(
         symbol=symbol,
         minute_s=minute_of(ns_of_seconds(bar.t), "gateio"),
@@ -124,8 +126,11 @@ def _request(market: Market, start_s: int, end_s: int) -> tuple[str, dict[str, s
     span: dict[str, str | int] = {"interval": "1m", "from": start_s, "to": end_s - 60}
     if market.product == "spot":
         return "/api/v4/spot/candlesticks", {"currency_pair": market.native_symbol, **span}
-    return "/api/v4/futures/usdt/candlesticks", {"contract": market.native_symbol, **span}
+    settle = "btc" if market.product == "inverse" else "usdt"
+    return f"/api/v4/futures/{settle}/candlesticks", {"contract": market.native_symbol, **span}
 
+
+_FUTURES: Final = "contracts of the order book, liquidations too"
 
 KLINES: Final = KlineSource(
     _decode,
@@ -133,9 +138,8 @@ KLINES: Final = KlineSource(
     max_minutes=1_000,
     conventions={
         "spot": KlineConventions(rounds_volume=True, note="all trades of the market"),
-        "linear": KlineConventions(
-            rounds_volume=True, note="contracts of the order book, liquidations too"
-        ),
+        "linear": KlineConventions(rounds_volume=True, note=_FUTURES),
+        "inverse": KlineConventions(rounds_volume=True, note=_FUTURES),
     },
     channel="candlesticks",
 )

@@ -4,7 +4,7 @@ https://docs.kraken.com/api/docs/rest-api/get-ohlc-data: the last 720 minutes.
 """
 
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -18,7 +18,7 @@ from schemas.klines import Kline, KlineConventions, KlineSource
 from schemas.times import NS_PER_SECOND
 
 
-class _Row(NamedTuple):
+class _Row(msgspec.Struct, array_like=True):
     """One minute: `[1688671200,"30306.1","30306.2","30305.7","30305.7","30306.1","3.39",23]`."""
 
     time_s: int

@@ -4,7 +4,7 @@ https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-candlesticks-
 """
 
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -17,7 +17,7 @@ from schemas.klines import Kline, KlineConventions, KlineSource
 from schemas.times import ns_of_ms
 
 
-class _Row(NamedTuple):
+class _Row(msgspec.Struct, array_like=True):
     """`["1597026360000","3.721","3.743","3.677","3.708","8422410","226.04","…","0"]`."""
 
     ts: str
