@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.exchanges._common import decoding
 from schemas.exchanges._klines import minute_of, native_of
-from schemas.exchanges.okx.decode import _market
+from schemas.exchanges.okx.names import market_of
 from schemas.feeds import Feed
 from schemas.histories import Market
 from schemas.klines import Kline, KlineConventions, KlineSource
@@ -54,7 +54,7 @@ def _decode(frame: bytes, feed: Feed) -> list[Kline]:
         if found.event is not None or (found.arg and found.arg.channel != "candle1m"):
             return []
         native = found.arg.inst_id if found.arg else native_of(feed.native_symbol, "okx")
-        market = _market(native)
+        market = market_of(native)
         return [
             Kline(
                 symbol=market.symbol,
