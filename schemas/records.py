@@ -118,6 +118,11 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False):
     book cannot be kept."""
     depth: int | None = None
     """Levels a side that the exchange keeps: truncate to it after each update."""
+    deeper: int | None = None
+    """The depth that it may be instead, where `depth` follows from the number of levels alone:
+    a checksum decides."""
+    is_subscription: bool = False
+    """It says nothing but how deep the book will be, from its next snapshot on."""
     checksum: int | None = None
     """As sent; `None` where there is none to check. The recipe is a fact of the exchange."""
 

@@ -25,6 +25,9 @@ _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 EARLIEST_NS: Final = (date(2009, 1, 1).toordinal() - _EPOCH_DAY) * NS_PER_DAY
 LATEST_NS: Final = (date(2101, 1, 1).toordinal() - _EPOCH_DAY) * NS_PER_DAY
 
+# Of Unix seconds since 2001, and of nanoseconds in a second.
+_EPOCH_DIGITS: Final = 10
+_SECOND_DIGITS: Final = 9
 _EARLIEST_MS: Final = EARLIEST_NS // NS_PER_MS
 _LATEST_MS: Final = LATEST_NS // NS_PER_MS
 
@@ -47,6 +50,18 @@ def ns_of_seconds(value: int | str | Decimal) -> int:
     Raises:
         DecodeError: It is not a number, or not of the years 2009 to 2100.
     """
+    # Text with at most nine decimals, as Kraken sends, is far faster as one integer.
+    if type(value) is str:
+        seconds, _, decimals = value.partition(".")
+        digits = seconds + decimals.ljust(_SECOND_DIGITS, "0")
+        if (
+            len(digits) == _EPOCH_DIGITS + _SECOND_DIGITS
+            and len(seconds) == _EPOCH_DIGITS
+            and digits.isascii()
+            and digits.isdigit()
+            and EARLIEST_NS <= (time_ns := int(digits)) < LATEST_NS
+        ):
+            return time_ns
     return _scaled(value, NS_PER_SECOND, "seconds")
 
 

@@ -60,7 +60,7 @@ class Side:
     pointers, which a thousand levels do not notice. Sums need the :data:`SUM` context.
     """
 
-    __slots__ = ("_is_bid", "prices", "sizes", "texts", "total")
+    __slots__ = ("_is_bid", "prices", "sizes", "spare", "texts", "total")
 
     def __init__(self, *, is_bid: bool) -> None:
         self._is_bid = is_bid
@@ -70,6 +70,8 @@ class Side:
         self.total = ZERO
         self.texts: dict[Decimal, str] = {}
         """What levels contribute to a checksum, where that was asked for already."""
+        self.spare: dict[Decimal, Decimal] | None = None
+        """Levels that were cut off, while it is not certain how deep the book is."""
 
     @property
     def best(self) -> Decimal | None:
@@ -121,10 +123,35 @@ class Side:
             return False
         worst = slice(excess) if self._is_bid else slice(depth, None)
         for price in self.prices[worst]:
-            self.total -= self.sizes.pop(price)
+            size = self.sizes.pop(price)
+            self.total -= size
             self.texts.pop(price, None)
+            if self.spare is not None:
+                self.spare[price] = size
         del self.prices[worst]
         return True
+
+    def trim_spare(self, deeper: int, changed: Iterable[Level]) -> None:
+        """Keep of the levels that were cut off what a book of `deeper` levels would have.
+
+        Args:
+            deeper: How many levels a side that book has.
+            changed: Levels that have just changed: the side knows them better.
+        """
+        spare = self.spare
+        if not spare:
+            return
+        for price, size in changed:
+            if not size or price in self.sizes:
+                spare.pop(price, None)
+        excess = len(self.prices) + len(spare) - deeper
+        for price in sorted(spare, reverse=not self._is_bid)[: max(excess, 0)]:
+            del spare[price]
+
+    def take_spare(self) -> bool:
+        """Take the levels back that were cut off, and cut none from now on; whether any was."""
+        spare, self.spare = self.spare, None
+        return bool(spare) and self.change(spare.items() if spare else ())
 
     def best_texts(self, recipe: Checksum) -> list[str]:
         """The texts of the best levels, best first, for a checksum."""
@@ -156,8 +183,9 @@ class Book:
     """
 
     __slots__ = (
-        "_asks", "_bids", "_buffer", "_is_fed_by_rest", "_packed", "_stale_in_a_row", "depth",
-        "exchange", "is_valid", "last_id", "stale", "symbol", "verified", "waiting",
+        "_asks", "_bids", "_buffer", "_deeper", "_is_fed_by_rest", "_packed", "_stale_in_a_row",
+        "_subscribed_depth", "depth", "exchange", "is_valid", "last_id", "stale", "symbol",
+        "verified", "waiting",
     )  # fmt: skip
 
     def __init__(self, exchange: str, symbol: str, state: BookState | None = None) -> None:
@@ -173,6 +201,10 @@ class Book:
         """The sequence number of the last update, where the exchange counts them."""
         self.depth: int | None = None
         """Levels a side that the feed keeps, where it says so."""
+        self._deeper: int | None = None
+        """The depth that it may be instead, until a checksum decides."""
+        self._subscribed_depth: int | None = None
+        """What the answer to the last subscription said."""
         self.waiting = 0
         """Deltas that came without a snapshot before them, since this object was made."""
         self.stale = 0
@@ -222,6 +254,9 @@ class Book:
         """
         if isinstance(update, WholeBook):
             return self._replace_packed(update)
+        if update.is_subscription:
+            self._subscribed_depth = update.depth
+            return False
         if not (update.is_snapshot or self.is_valid):
             self._wait(update)
             return False
@@ -332,9 +367,16 @@ class Book:
         is_change = self._bids.replace(update.bids) | self._asks.replace(update.asks)
         self.is_valid = True
         self.last_id = update.last_id
-        self.depth = update.depth
+        self._set_depth(update)
         self._complete(update, verify=verify)
         return self._apply_buffered(verify=verify) or is_change or not was_valid
+
+    def _set_depth(self, update: BookUpdate) -> None:
+        told = self._subscribed_depth
+        self.depth = update.depth if told is None else told
+        self._deeper = update.deeper if told is None else None
+        for side in (self._bids, self._asks):
+            side.spare = None if self._deeper is None else {}
 
     def _is_stale_snapshot(self, update: BookUpdate | WholeBook) -> bool:
         """Whether a whole book is older than this one; one that follows deltas is never."""
@@ -380,21 +422,38 @@ class Book:
         is_cut = False
         if self.depth is not None:
             is_cut = self._bids.truncate(self.depth) | self._asks.truncate(self.depth)
+        if self._deeper is not None:
+            self._bids.trim_spare(self._deeper, update.bids)
+            self._asks.trim_spare(self._deeper, update.asks)
         if verify and update.checksum is not None:
-            self._verify(update.checksum)
+            is_cut |= self._verify(update.checksum)
         return is_cut
 
-    def _verify(self, expected: int) -> None:
+    def _verify(self, expected: int) -> bool:
+        """Compare checksums; return whether that made the book deeper.
+
+        Raises:
+            ChecksumMismatchError: They differ, and do so in a deeper book as well.
+        """
         recipe = EXCHANGES[self.exchange].checksum
         if recipe is None:
-            return
-        checksum = recipe.combine(self._bids.best_texts(recipe), self._asks.best_texts(recipe))
+            return False
+        checksum = self._checksum(recipe)
+        is_deeper = False
+        if checksum != expected and self._deeper is not None:
+            is_deeper = self._bids.take_spare() | self._asks.take_spare()
+            self.depth, self._deeper = self._deeper, None
+            checksum = self._checksum(recipe)
         if checksum != expected:
             raise ChecksumMismatchError(
                 f"{self.exchange} {self.symbol}: checksum {checksum}, expected {expected}, which "
                 "the exchange sent"
             )
         self.verified += 1
+        return is_deeper
+
+    def _checksum(self, recipe: Checksum) -> int:
+        return recipe.combine(self._bids.best_texts(recipe), self._asks.best_texts(recipe))
 
     def _follows(self, update: BookUpdate) -> bool:
         """Whether a delta is the next one; `False` for one that the book has already.

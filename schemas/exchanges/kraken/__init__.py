@@ -27,7 +27,7 @@ EXCHANGE: Final = Exchange(
     ),
     history=History(history.pages, pause_ms=1_000, reach="everything"),
     native_symbols={"spot": "{base}/{quote}"},
-    native_currencies={"BTC": "XBT", "DOGE": "XDG"},
+    native_currencies={common: own for own, common in decode.COMMON_NAMES.items()},
     moved=MovedFields(
         times="timestamp",
         trade_ids="trade_id",

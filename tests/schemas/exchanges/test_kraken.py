@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 
 from schemas.errors import DecodeError
-from schemas.exchanges import decoder_of
+from schemas.exchanges import EXCHANGES, decoder_of
 from schemas.feeds import Feed
-from schemas.records import TickerUpdate, Trade
+from schemas.records import Salvaged, TickerUpdate, Trade
 from tests.schemas.exchanges.frames import broken, decode_all, lines, recording
 
 if TYPE_CHECKING:
@@ -51,6 +52,13 @@ def with_cell(frame: bytes, at: int, value: Any) -> bytes:
     """The version 1 trade frame with one cell of its first row replaced."""
     message = json.loads(frame)
     message[1][0][at] = value
+    return json.dumps(message).encode()
+
+
+def with_rows(frame: bytes, *rows: list[str]) -> bytes:
+    """The version 1 trade frame with more rows."""
+    message = json.loads(frame)
+    message[1] += rows
     return json.dumps(message).encode()
 
 
@@ -193,7 +201,7 @@ class TestTrades:
     )
     def test_broken_field_is_refused_and_named(self, fields: dict[str, Any], named: str) -> None:
         with pytest.raises(DecodeError, match=named) as raised:
-            kraken.decode_trades(with_row(TRADES[0], **fields), FEED)
+            kraken.decode_trades(with_row(TRADES[1], **fields), FEED)
         assert str(raised.value).startswith("kraken: ")
         assert len(str(raised.value)) <= 300
 
@@ -201,7 +209,7 @@ class TestTrades:
         ("at", "value", "named"),
         [
             (0, "x", r"\$\[1\]\[0\]\[0\]"),
-            (1, "0.00000000", "size 0"),
+            (1, "-1", "size -1"),
             (2, "soon", "number of seconds"),
             (2, None, r"\$\[1\]\[0\]\[2\]"),
             (3, "x", r"\$\[1\]\[0\]\[3\]"),
@@ -214,8 +222,34 @@ class TestTrades:
             kraken.decode_trades(with_cell(V1_TRADES[0], at, value), FEED)
 
     def test_broken_rest_rows_are_refused(self) -> None:
-        with pytest.raises(DecodeError, match=r"\$\[0\]\[3\]"):
-            kraken.decode_trades(REST_TRADES.replace(b'"b"', b'"x"', 1), FEED)
+        with pytest.raises(DecodeError, match=r"\$\.result\.XBTUSDT\[0\]\[3\].* and 3 more"):
+            kraken.decode_trades(re.sub(rb'"[bs]"', b'"x"', REST_TRADES), FEED)
+
+    def test_a_bad_row_does_not_cost_its_neighbours(self) -> None:
+        for frame, place in (
+            (REST_TRADES.replace(b'"b"', b'"x"', 1), "$.result.XBTUSDT[0][3]"),
+            (TRADES[0].replace(b'"buy"', b'"x"', 1), "$.data[0].side"),
+            (with_rows(V1_TRADES[0], ["0", "x", "1618678142.557535", "s", "l", ""]), "$[1][1][1]"),
+        ):
+            trades = kraken.decode_trades(frame, FEED)
+            assert isinstance(trades, Salvaged)
+            (problem,) = trades.problems
+            assert f"`{place}`" in problem
+            assert trades.rows == len(trades) + 1 > 1
+
+    @pytest.mark.parametrize("size", ["0", "0.00000000"])
+    def test_a_trade_of_size_zero_is_none_and_counted(self, size: str) -> None:
+        trades = kraken.decode_trades(with_cell(V1_TRADES[0], 1, size), FEED)
+        assert isinstance(trades, Salvaged)
+        assert (list(trades), trades.problems, trades.skipped) == ([], [], 1)
+
+    def test_currencies_that_kraken_alone_names_so_get_their_common_name(self) -> None:
+        for own, common in (("XBT", "BTC"), ("LUNA", "LUNC"), ("LUNA2", "LUNA"), ("UST", "USTC")):
+            frame = with_row(TRADES[1], symbol=f"{own}/USD")
+            assert kraken.decode_trades(frame, FEED)[0].symbol == f"{common}-USD"
+            rest = REST_TRADES.replace(b"XBTUSDT", own.encode() + b"USD")
+            assert kraken.decode_trades(rest, FEED)[0].symbol == f"{common}-USD"
+            assert EXCHANGES["kraken"].market(f"{common}-USD").native_symbol == f"{own}/USD"
 
 
 class TestTickers:
@@ -246,6 +280,20 @@ class TestTickers:
             prev_closing_price=Decimal("13.4283"),
             acc_trade_volume_24h=Decimal("72035.05488104"),
         )
+
+    def test_one_odd_pair_does_not_cost_the_tickers_of_all_others(self) -> None:
+        body = json.loads(REST_TICKER)
+        (ticker,) = body["result"].values()
+        odd = {"ODDPAIR": ticker, "ETHUSDT": {}, "SOLUSDT": None, "XBTUSDT": ticker}
+        frame = json.dumps({"error": [], "result": odd}).encode()
+        tickers = kraken.decode_tickers(frame, FEED)
+        assert [ticker.symbol for ticker in tickers] == ["BTC-USDT"]
+        assert isinstance(tickers, Salvaged)
+        assert [problem.rpartition("`$.result.")[2] for problem in tickers.problems] == [
+            "ODDPAIR`",
+            "ETHUSDT`",
+            "SOLUSDT`",
+        ]
 
     def test_rest_has_one_opening_price(self) -> None:
         assert only_ticker(REST_TICKER) == TickerUpdate(
@@ -332,10 +380,23 @@ class TestBooks:
         assert book.bids[0] == (Decimal("45283.5"), Decimal("0.1"))
         assert (book.time_ns, book.checksum) == (None, 3310070434)
 
-    def test_depth_of_a_snapshot_is_the_smallest_that_holds_it(self) -> None:
+    @pytest.mark.parametrize(
+        ("levels", "depth", "deeper"), [(1, None, None), (10, 10, 25), (12, None, None)]
+    )
+    def test_depth_of_a_snapshot_is_known_from_a_full_one_only(
+        self, levels: int, depth: int | None, deeper: int | None
+    ) -> None:
         message = json.loads(BOOKS[0])
-        message["data"][0]["asks"] *= 2
-        assert only_book(json.dumps(message).encode()).depth == 25
+        (book,) = message["data"]
+        book["bids"] = book["bids"][:1]
+        book["asks"] = (book["asks"] * 2)[:levels]
+        found = only_book(json.dumps(message).encode())
+        assert (found.depth, found.deeper) == (depth, deeper)
+
+    def test_the_answer_to_a_subscription_says_the_depth(self) -> None:
+        book = only_book(CONTROL[4])
+        assert (book.symbol, book.depth, book.is_subscription) == ("ALGO-USD", 10, True)
+        assert (book.bids, book.asks, book.is_snapshot) == ([], [], False)
 
     def test_version_1_snapshot_has_no_checksum(self) -> None:
         book = only_book(V1_BOOK_VARIANTS[2])
@@ -457,7 +518,7 @@ class TestFrames:
         assert kraken.kind(frame) == "control"
         assert kraken.decode_trades(frame, FEED) == []
         assert kraken.decode_tickers(frame, FEED) == []
-        assert kraken.decode_books(frame, FEED) == []
+        assert all(book.is_subscription for book in kraken.decode_books(frame, FEED))
 
     @pytest.mark.parametrize(
         "frame", [b"", b"{", b"[", b"null", b"5", b"[5]", b"[]", b"{}", b"\xff", b"[" * 9999]
