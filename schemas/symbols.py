@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
+from string import ascii_lowercase, ascii_uppercase
 from types import MappingProxyType
 from typing import Final
 
@@ -23,7 +24,10 @@ LONGEST: Final = 40
 # Every market of ten exchanges, twice over; beyond it a broken feed only pays for the parsing.
 CACHED: Final = 16_384
 
-_PART: Final = re.compile(r"[A-Za-z0-9]{1,20}", re.ASCII)
+# Letters and digits of any script: several exchanges list currencies named in Chinese.
+_PART: Final = re.compile(r"[^\W_]{1,20}")
+# Only of ASCII: other scripts fold several names into one (ß and SS).
+_CAPITALS: Final = str.maketrans(ascii_lowercase, ascii_uppercase)
 _DAY: Final = re.compile(r"[0-9]{6}", re.ASCII)
 
 
@@ -35,7 +39,7 @@ def currency(name: str) -> str:
     """
     if _PART.fullmatch(name) is None:
         raise DecodeError(f"currency {name[:40]!r}: expected 1 to 20 letters and digits")
-    upper = name.upper()
+    upper = name.translate(_CAPITALS)
     return ALIASES.get(upper, upper)
 
 

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from schemas.errors import DecodeError
-from schemas.numbers import PRODUCT, SUM, are_amounts, exact_product
+from schemas.numbers import FACTOR, PRODUCT, SUM, are_amounts, exact_product
 from schemas.records import Kind, Level, Salvaged, TradeId
 from schemas.symbols import CACHED, spot
 
@@ -226,6 +226,15 @@ def figure(raw: msgspec.Raw, path: str) -> Decimal | None:
         f"number {value!s:.80} at `{path}`: expected a finite one between "
         f"1e{_SMALLEST_EXPONENT} and 1e{_LARGEST_EXPONENT} of at most {PRODUCT.prec} digits"
     )
+
+
+def is_figure(number: Decimal) -> bool:
+    """Return whether :func:`figure` accepts a number for sure."""
+    try:
+        FACTOR.plus(number)
+    except DecimalException:
+        return False
+    return number.is_finite() and abs(number.adjusted()) <= _LARGEST_EXPONENT
 
 
 def fraction(percent: Decimal | None) -> Decimal | None:

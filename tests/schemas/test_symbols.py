@@ -39,7 +39,18 @@ def test_names_with_digits_are_legal() -> None:
     assert perpetual("1000SHIB", "USDT") == "1000SHIB-USDT-PERP"
 
 
-@pytest.mark.parametrize("name", ["", " BTC", "BTC-USD", "BTC\n", "é", "ß", "٣", "B" * 21])
+@pytest.mark.parametrize("name", ["币安人生", "1000龙虾", "é", "ß", "٣"])
+def test_letters_and_digits_of_any_script_are_legal(name: str) -> None:
+    assert spot(name, "USDT") == f"{name}-USDT"
+
+
+def test_only_ascii_is_folded() -> None:
+    assert (currency("btc"), currency("ß"), currency("é")) == ("BTC", "ß", "é")
+
+
+@pytest.mark.parametrize(
+    "name", ["", " BTC", "BTC-USD", "A_B", "BTC\n", "BTC\0", "币 安", "B" * 21]
+)
 def test_a_name_that_is_no_currency_is_refused(name: str) -> None:
     with pytest.raises(DecodeError, match="1 to 20 letters and digits"):
         currency(name)

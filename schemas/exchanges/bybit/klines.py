@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.exchanges._common import decoding
 from schemas.exchanges._klines import minute_of, native_of
-from schemas.exchanges.bybit.decode import _market
+from schemas.exchanges.bybit.names import market_of
 from schemas.feeds import Feed
 from schemas.histories import Market
 from schemas.klines import Kline, KlineConventions, KlineSource
@@ -89,7 +89,7 @@ def _of_bar(bar: _Bar, native: str, feed: Feed) -> Kline:
 
 
 def _of_row(row: _Row, native: str, feed: Feed) -> Kline:
-    market = _market(native, feed.product == "spot")
+    market = market_of(native, feed.product == "spot")
     # An inverse contract is worth a dollar: its volume is quote, its turnover base.
     is_inverse = market.product == "inverse"
     return Kline(

@@ -326,7 +326,7 @@ class TestSymbols:
             ("BTCUSD", "inverse"),
             ("USD_PERP", "inverse"),
             ("BTCUSD_", "inverse"),
-            ("币安人生USDT", "spot"),
+            ("币安人生USDX", "spot"),
         ],
     )
     def test_symbol_that_is_none_of_the_product_is_refused(

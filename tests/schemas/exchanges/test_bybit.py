@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from schemas.errors import DecodeError
 from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
-from schemas.records import BookUpdate, TickerUpdate, Trade
+from schemas.records import BookUpdate, Salvaged, TickerUpdate, Trade
 from tests.schemas.exchanges.frames import (
     NOISE,
     STUBS,
@@ -225,18 +226,18 @@ class TestTrades:
     )
     def test_symbol_that_cannot_be_split_is_refused(self, native: str) -> None:
         frame = LINEAR_TRADE.replace(b'"s":"LTCUSDT"', f'"s":"{native}"'.encode())
-        with pytest.raises(DecodeError, match=r"^bybit: (symbol|expiry) "):
+        with pytest.raises(DecodeError, match=r"^bybit: \$\.data\[0\]: (symbol|expiry) "):
             bybit.decode_trades(frame, LINEAR)
 
     @pytest.mark.parametrize(
         ("old", "new", "message"),
         [
-            (b'"p":"94.53"', b'"p":null', r"data\[0\]\.p"),
-            (b'"p":"94.53"', b'"p":"-1"', "price -1.*row 0"),
+            (b'"p":"94.53"', b'"p":null', r"data\[0\].*\.p"),
+            (b'"p":"94.53"', b'"p":"-1"', r"data\[0\]: price -1"),
             (b'"v":"0.4"', b'"v":"NaN"', "size NaN"),
-            (b'"S":"Buy"', b'"S":"buy"', r"data\[0\]\.S"),
+            (b'"S":"Buy"', b'"S":"buy"', r"data\[0\].*\.S"),
             (b'"T":1680688979983', b'"T":1680688979', "milliseconds"),
-            (b'"T":1680688979983', b'"T":"1"', r"data\[0\]\.T"),
+            (b'"T":1680688979983', b'"T":"x"', r"data\[0\].*\.T"),
             (b'"i":"4c7b6bdc-b4a3-5716-9c7b-bbe01dc7072f"', b'"i":""', "trade id"),
             (b'"s":"LTCUSDT",', b"", "missing required field `s`"),
         ],
@@ -249,9 +250,9 @@ class TestTrades:
     @pytest.mark.parametrize(
         ("frame", "old", "new", "message"),
         [
-            (V2_INVERSE_TRADES[2], b'"side":"Buy"', b'"side":1', r"data\[0\]\.side"),
-            (V2_LINEAR_TRADES[0], b'"1618677781355"', b'"x"', r"data\[0\]\.trade_time_ms"),
-            (REST_V5_SPOT, b'"size":"0.00012"', b'"size":[]', r"result\.list\[0\]\.size"),
+            (V2_INVERSE_TRADES[2], b'"side":"Buy"', b'"side":1', r"data\[0\].*\.side"),
+            (V2_LINEAR_TRADES[0], b'"1618677781355"', b'"x"', r"data\[0\].*\.trade_time_ms"),
+            (REST_V5_SPOT, b'"size":"0.00012"', b'"size":[]', r"result\.list\[0\].*\.size"),
             (REST_V2, b'"2019-11-19T08:03:04.077Z"', b'"yesterday"', "RFC 3339"),
             (REST_V2, b'"price":9499.5', b'"price":0', "price 0"),
         ],
@@ -262,6 +263,30 @@ class TestTrades:
         assert old in frame
         with pytest.raises(DecodeError, match=rf"^bybit: .*{message}"):
             bybit.decode_trades(frame.replace(old, new), INVERSE)
+
+    @pytest.mark.parametrize("frame", [TRADES[0], REST_V5_SPOT, V2_INVERSE_TRADES[2], REST_V2])
+    def test_an_empty_row_is_skipped(self, frame: bytes) -> None:
+        empty = re.sub(rb'"(v|size|qty)":("?)[0-9.]+("?)', rb'"\1":\g<2>0\3', frame, count=1)
+        trades = bybit.decode_trades(empty, INVERSE)
+        assert [*trades] == bybit.decode_trades(frame, INVERSE)[1:]
+        assert isinstance(trades, Salvaged)
+        assert (trades.problems, trades.skipped) == ([], 1)
+
+    def test_a_bad_row_leaves_its_neighbours(self) -> None:
+        trades = bybit.decode_trades(TRADES[0].replace(b'"v":"3"', b'"v":"-3"'), INVERSE)
+        assert [trade.notional for trade in trades] == [Decimal(5823), Decimal(5593)]
+        assert isinstance(trades, Salvaged)
+        (problem,) = trades.problems
+        assert problem.startswith("$.data[1]: price 28560.50 and size -3")
+
+    def test_time_as_text(self) -> None:
+        frame = LINEAR_TRADE.replace(b"1680688979983", b'"1680688979983"')
+        assert bybit.decode_trades(frame, LINEAR) == bybit.decode_trades(LINEAR_TRADE, LINEAR)
+
+    def test_letters_of_any_script_name_a_market(self) -> None:
+        frame = LINEAR_TRADE.replace(b"LTCUSDT", "龙虾USDT".encode())
+        assert only_trade(frame, SPOT).symbol == "龙虾-USDT"
+        assert only_trade(frame, LINEAR).symbol == "龙虾-USDT-PERP"
 
 
 class TestTickers:
@@ -290,6 +315,10 @@ class TestTickers:
                 signed_change_rate=Decimal("0.023362"),
             )
         ]
+
+    def test_time_as_text(self) -> None:
+        frame = SPOT_TICKERS[0].replace(b"1673853746003", b'"1673853746003"')
+        assert bybit.decode_tickers(frame, SPOT) == bybit.decode_tickers(SPOT_TICKERS[0], SPOT)
 
     def test_dated_contract(self) -> None:
         (ticker,) = bybit.decode_tickers(INVERSE_TICKERS[4], INVERSE)
@@ -370,6 +399,11 @@ class TestBooks:
                 depth=50,
             )
         ]
+
+    def test_numbers_as_text(self) -> None:
+        frame = BOOKS[8].replace(b"1680652808085", b'"1680652808085"')
+        frame = frame.replace(b'"u":59438061', b'"u":"59438061"')
+        assert bybit.decode_books(frame, SPOT) == bybit.decode_books(BOOKS[8], SPOT)
 
     def test_first_update_after_a_restart_is_a_whole_book(self) -> None:
         assert only_book(BOOKS[8].replace(b'"u":59438061', b'"u":1'), SPOT).is_snapshot is True

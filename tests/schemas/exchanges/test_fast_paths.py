@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import DecodeError
+from schemas.exchanges.bybit import decode as bybit
 from schemas.exchanges.okx import decode as okx
 from schemas.feeds import Feed
 from tests.schemas.exchanges.frames import broken, lines
@@ -26,7 +27,26 @@ class Pair(NamedTuple):
 
 
 OKX = Feed("okx", contract_sizes=OKX_SIZES)  # type: ignore[arg-type]
+BYBIT = Feed("bybit", "linear")
 PAIRS = {
+    "bybit trades": Pair(
+        lambda frame: bybit.trades_fast(frame, BYBIT),
+        lambda frame: bybit.trades_plain(frame, BYBIT),
+        lines("bybit-trade.jsonl"),
+    ),
+    "bybit tickers": Pair(
+        lambda frame: bybit.tickers_fast(frame, BYBIT),
+        lambda frame: bybit.tickers_plain(frame, BYBIT),
+        [
+            *lines("bybit-ticker-linear.jsonl", "bybit-ticker-inverse.jsonl")[:3],
+            *lines("bybit-ticker-spot.jsonl"),
+        ],
+    ),
+    "bybit books": Pair(
+        lambda frame: bybit.books_fast(frame, BYBIT),
+        lambda frame: bybit.books_plain(frame, BYBIT),
+        lines("bybit-orderbook.jsonl"),
+    ),
     "okx trades": Pair(
         lambda frame: okx.trades_fast(frame, OKX),
         lambda frame: okx.trades_plain(frame, OKX),
