@@ -57,7 +57,7 @@ def create_app(settings: Settings, postgres_dsn: str) -> Litestar:
             await database.close()
 
     return Litestar(
-        [*_DESCRIBED, *v1.HANDLERS, openapi_json, pages.landing, pages.docs, pages.docs_asset],
+        [*_DESCRIBED, *v1.HANDLERS, openapi_json, *pages.HANDLERS],
         dependencies=dict(dependencies),
         lifespan=[connected],
         middleware=[RequestMetrics()],

@@ -1,16 +1,21 @@
-"""The pages for people: `/`, and `/docs` with Swagger UI. They load nothing from elsewhere."""
+"""The pages for people: the dashboard at `/`, and `/docs` with Swagger UI.
+
+They load nothing from elsewhere: what is not our own comes from installed packages.
+"""
 
 from functools import cache
-from html import escape
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
-from litestar import MediaType, Response, get
+from litestar import MediaType, Request, Response, get
+from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from connectors.process.clock import now_ns
+from schemas.settings import Settings
 
 _HEADERS: Final = {
     # What the pages must not do, load from other sites, browsers will refuse to do.
@@ -30,37 +35,6 @@ _HEAD: Final = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
 """
-
-_LANDING: Final = (
-    _HEAD
-    + """\
-<title>marketflow</title>
-<style>
-body {{ font: 1rem/1.6 system-ui, sans-serif; max-width: 44rem; margin: 4rem auto; padding: 0 1rem;
-       color: #1d2530; background: #fff }}
-code {{ background: #eef1f5; padding: .1rem .3rem; overflow-wrap: anywhere }}
-a {{ color: #0b57d0 }}
-@media (prefers-color-scheme: dark) {{
-  body {{ color: #dde3ea; background: #14181d }}
-  code {{ background: #232a33 }}
-  a {{ color: #8ab4f8 }}
-}}
-</style>
-</head>
-<body>
-<h1>marketflow</h1>
-<p>Exact market data of ten crypto exchanges: the volume that takers bought and sold in each
-minute, summed without rounding from every single trade.</p>
-<p>The last hour of all exchanges:</p>
-<p><a href="{example}"><code>GET {example}</code></a></p>
-<ul>
-<li><a href="/docs">Documentation, to try out</a> (<a href="/openapi.json">OpenAPI</a>)</li>
-<li><a href="/health/ready">Health</a>, <a href="/metrics">metrics</a></li>
-</ul>
-</body>
-</html>
-"""
-)
 
 _DOCS: Final = (
     _HEAD
@@ -88,6 +62,14 @@ SwaggerUIBundle({
 """
 
 _JAVASCRIPT: Final = "text/javascript; charset=utf-8"
+_MEDIA_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": _JAVASCRIPT}
+_STATIC: Final = Path(__file__).parents[1] / "static"
+CHART_LIBRARY: Final = "lightweight-charts.js"
+"""TradingView's Lightweight Charts 5.1.0, as the package litecharts 0.2.0 ships it."""
+_STATIC_NAMES: Final = frozenset(
+    [CHART_LIBRARY, *(path.name for path in _STATIC.iterdir() if path.suffix in _MEDIA_TYPES)]
+)
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _OFFAPI_FILES: Final = {
     "swagger-ui-bundle.js": ("swagger_bundle.js", _JAVASCRIPT),
     "swagger-ui.css": ("swagger_style.css", "text/css; charset=utf-8"),
@@ -95,12 +77,55 @@ _OFFAPI_FILES: Final = {
 
 
 @get("/", include_in_schema=False)
-async def landing() -> Response[str]:
-    """Says what this is, with an example whose times are right."""
-    now = now_ns() // 1_000_000_000
-    example = f"/taker_volume/all_exchange/from={now - 3_600}/to={now}/100"
-    page = _LANDING.format(example=escape(example))
-    return Response(page, media_type=MediaType.HTML, headers=_HEADERS)
+async def dashboard(settings: NamedDependency[Settings]) -> Response[str]:
+    """Answer the dashboard; it says itself when what it shows is simulated."""
+    page = (_STATIC / "index.html").read_text()
+    if is_simulated(settings):
+        page = page.replace("<html ", '<html data-source="simulator" ', 1)
+    headers = {"cache-control": "no-cache", **_HEADERS}
+    return Response(page, media_type=MediaType.HTML, headers=headers)
+
+
+def is_simulated(settings: Settings) -> bool:
+    """Tell whether the exchanges' addresses are all on this machine, as a simulator's are."""
+    hosts = {
+        urlsplit(url).hostname
+        for exchange in settings.exchanges.values()
+        for urls in (exchange.urls.ws, exchange.urls.rest)
+        for url in urls.values()
+    }
+    return bool(hosts) and hosts <= _LOOPBACK
+
+
+@get("/static/{name:str}", include_in_schema=False)
+async def static_file(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
+    """Answer a file of the dashboard."""
+    file = _static_file(name)
+    if file is None:
+        raise NotFoundException
+    body, media_type, tag = file
+    # Asked for again at each visit and rarely sent: a new release shows at once.
+    headers = {"cache-control": "no-cache", "etag": tag, **_HEADERS}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(b"", status_code=304, media_type=media_type, headers=headers)
+    return Response(body, media_type=media_type, headers=headers)
+
+
+@cache
+def _static_file(name: str) -> tuple[bytes, str, str] | None:
+    path = _chart_library() if name == CHART_LIBRARY else _STATIC / name
+    if path is None or name not in _STATIC_NAMES:
+        return None
+    body = path.read_bytes()
+    return body, _MEDIA_TYPES[path.suffix], f'"{sha256(body).hexdigest()[:20]}"'
+
+
+def _chart_library() -> Path | None:
+    # Found, not imported: only its file is wanted.
+    package = find_spec("litecharts")
+    if package is None or package.origin is None:
+        return None
+    return Path(package.origin).parent / "js" / CHART_LIBRARY
 
 
 @get("/docs", include_in_schema=False)
@@ -127,3 +152,6 @@ def _offapi_file(name: str) -> bytes:
     if package is None or package.origin is None:
         raise NotFoundException
     return Path(package.origin).with_name(name).read_bytes()
+
+
+HANDLERS: Final = (dashboard, static_file, docs, docs_asset)

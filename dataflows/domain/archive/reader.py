@@ -1,4 +1,4 @@
-"""The reader of the archive: records of one processed partition, and time that passes."""
+"""From the records of one processed partition to what the archive keeps of them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Item: TypeAlias = tuple[str, ArchiveBatch]
 
 
 class ArchiveReader:
-    """A reader of one partition of a processed topic; the sink remembers what is not stored yet.
+    """Reads one partition of a processed topic; what is not stored yet is the sink's to remember.
 
     Args:
         topic: The topic.
@@ -28,7 +28,7 @@ class ArchiveReader:
         self._partition = partition
         self._ticked_ns = self._newest_ns = 0
         self.counts: Counter[str] = Counter()
-        """Records since this was last cleared."""
+        """Records since it was last cleared."""
 
     @property
     def newest_ns(self) -> int:
@@ -36,7 +36,7 @@ class ArchiveReader:
         return self._newest_ns
 
     def read(self, messages: Sequence[RawMessage], now_ns: int) -> list[Item]:
-        """Return the records of a batch."""
+        """The records of a batch."""
         del now_ns
         records = [
             log_record(m.offset() or 0, m.key(), m.value(), m.timestamp()[1]) for m in messages
@@ -47,18 +47,18 @@ class ArchiveReader:
         return [self._item(records)]
 
     def idle(self, silent_ns: int) -> list[Item]:
-        """Return a tick now and then, so that a quiet run ends."""
+        """Says now and then that time has passed."""
         if silent_ns < self._ticked_ns + TICK_NS:
             return []
         self._ticked_ns = silent_ns
         return [self._item([])]
 
     def finish(self) -> list[Item]:
-        """Return that the input has ended."""
+        """Says that there will be no more."""
         return [self._item([], ends=True)]
 
     def state(self) -> None:
-        """Return nothing: the offset says where to go on."""
+        """Nothing: the offset says where to go on."""
 
     def _item(self, records: list[LogRecord], *, ends: bool = False) -> Item:
         key = f"{self._topic}/{self._partition}"
