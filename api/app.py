@@ -4,6 +4,7 @@
 from given parts.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -11,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Litestar, Response, get
 from litestar.config.compression import CompressionConfig
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
 
@@ -18,9 +20,10 @@ from api import problems
 from api.database import Database
 from api.metrics import RequestMetrics
 from api.openapi import describe
-from api.routes import health, pages, v1
+from api.routes import health, pages, stream, v1
 from api.routes.taker_volume import taker_volume
 from api.v1.markets import Markets
+from api.v1.pump import Pump, cancelled
 from connectors.process.environment import Environment, load_settings
 from schemas.errors import UnavailableError
 from schemas.settings import Settings
@@ -37,9 +40,11 @@ def create_app(settings: Settings, postgres_dsn: str) -> Litestar:
     """
     database = Database(postgres_dsn)
     markets = Markets(database)
+    pump = Pump(database, markets)
     dependencies: Mapping[str, Provide] = {
         "database": Provide(lambda: database, sync_to_thread=False),
         "markets": Provide(lambda: markets, sync_to_thread=False),
+        "pump": Provide(lambda: pump, sync_to_thread=False),
         "settings": Provide(lambda: settings, sync_to_thread=False),
     }
     document = msgspec.json.encode(describe(_DESCRIBED, dependencies, list(settings.exchanges)))
@@ -51,14 +56,17 @@ def create_app(settings: Settings, postgres_dsn: str) -> Litestar:
     @asynccontextmanager
     async def connected(_: Litestar) -> AsyncIterator[None]:
         await database.open()
+        pumping = asyncio.ensure_future(pump.run())
         try:
             yield
         finally:
+            await cancelled(pumping)
             await database.close()
 
     return Litestar(
-        [*_DESCRIBED, *v1.HANDLERS, openapi_json, *pages.HANDLERS],
+        [*_DESCRIBED, *v1.HANDLERS, *stream.HANDLERS, openapi_json, *pages.HANDLERS],
         dependencies=dict(dependencies),
+        state=State({"pump": pump}),
         lifespan=[connected],
         middleware=[RequestMetrics()],
         exception_handlers={
@@ -68,7 +76,10 @@ def create_app(settings: Settings, postgres_dsn: str) -> Litestar:
             Exception: problems.on_unexpected,
         },
         compression_config=CompressionConfig(
-            backend="gzip", minimum_size=_COMPRESSED_BYTES, gzip_compress_level=5
+            backend="gzip",
+            minimum_size=_COMPRESSED_BYTES,
+            gzip_compress_level=1,
+            exclude=[stream.ROUTE],
         ),
         openapi_config=None,
         # Whoever runs the process decides what becomes of its log.

@@ -101,6 +101,7 @@ async def taker_volume(
     rates = await markets.rate_parameters(wanted)
     statement = taker_volume_statement(
         is_minute=question.interval == "1m",
+        is_hours=question.interval in ("1h", "4h", "1d"),
         is_sum=question.aggregate,
         descending=question.sort == "desc",
         has_rates=bool(rates["rate_codes"]),

@@ -79,9 +79,32 @@ _PARTS_OF_MINUTES: Final[LiteralString] = """(
               AND minute >= wanted.lo AND minute < wanted.hi
         )"""
 
-_FIGURES: Final[LiteralString] = """
-    taker_buy_volume, taker_sell_volume, taker_buy_notional, taker_sell_notional, buy_count,
-    sell_count, open, high, low, close, vwap, is_final, is_complete, revision"""
+# Whole hours from their sums; the minutes of those that are marked as dirty. Both are of one
+# moment, as they are of one statement.
+_PARTS_OF_HOURS: Final[LiteralString] = """(
+            SELECT hour AS minute, taker_buy_volume, taker_sell_volume, taker_buy_notional,
+                   taker_sell_notional, buy_count, sell_count, open, high, low, close,
+                   true AS is_final, is_complete, revision, minutes
+            FROM taker_volume_hour AS hours
+            WHERE exchange_id = wanted.exchange_id AND symbol = wanted.symbol
+              AND hour >= wanted.lo AND hour < wanted.hi AND NOT EXISTS (
+                SELECT FROM taker_volume_hour_dirty AS dirty
+                WHERE dirty.exchange_id = wanted.exchange_id AND dirty.symbol = wanted.symbol
+                  AND dirty.hour = hours.hour
+            )
+            UNION ALL
+            SELECT minute, taker_buy_volume, taker_sell_volume, taker_buy_notional,
+                   taker_sell_notional, buy_count, sell_count, open, high, low, close,
+                   is_final, is_complete, revision, 1
+            FROM taker_volume_hour_dirty AS dirty CROSS JOIN LATERAL (
+                SELECT * FROM taker_volume AS minutes
+                WHERE minutes.exchange_id = wanted.exchange_id
+                  AND minutes.symbol = wanted.symbol AND minute >= dirty.hour
+                  AND minute < dirty.hour + interval '1 hour'
+            ) AS minutes
+            WHERE dirty.exchange_id = wanted.exchange_id AND dirty.symbol = wanted.symbol
+              AND dirty.hour >= wanted.lo AND dirty.hour < wanted.hi
+        )"""
 
 _PAGE: Final[LiteralString] = """
 page AS MATERIALIZED (
@@ -185,8 +208,7 @@ methods AS (
 _DERIVED: Final[LiteralString] = f"""
 answer AS (
     SELECT page.*, taker_buy_volume - taker_sell_volume AS delta,
-           coalesce(before.cvd, 0) + sum(taker_buy_volume - taker_sell_volume)
-               OVER (PARTITION BY page.exchange, page.symbol ORDER BY page.time) AS cvd,
+           {{cvd}} AS cvd,
            round(taker_buy_volume / nullif(taker_buy_volume + taker_sell_volume, 0), {DIGITS})
                AS taker_buy_ratio,
            round(taker_sell_volume / nullif(taker_buy_volume + taker_sell_volume, 0), {DIGITS})
@@ -196,9 +218,7 @@ answer AS (
            round((taker_buy_notional + taker_sell_notional) * rate.usd_rate, {DIGITS})
                AS notional_usd,
            rate.usd_rate, rate.usd_rate_source
-    FROM page
-    LEFT JOIN before ON before.symbol = page.symbol
-                     AND before.exchange IS NOT DISTINCT FROM page.exchange
+    FROM page {{before}}
     LEFT JOIN methods ON methods.quote = split_part(page.symbol, '-', 2)
     LEFT JOIN rates ON rates.symbol = methods.rate_symbol AND rates.time = page.time
     CROSS JOIN LATERAL (
@@ -217,6 +237,13 @@ answer AS (
                END AS usd_rate_source
     ) AS rate
 )"""
+
+_CVD: Final[LiteralString] = """coalesce(before.cvd, 0)
+               + sum(taker_buy_volume - taker_sell_volume)
+                 OVER (PARTITION BY page.exchange, page.symbol ORDER BY page.time)"""
+_JOIN_BEFORE: Final[LiteralString] = """
+    LEFT JOIN before ON before.symbol = page.symbol
+                     AND before.exchange IS NOT DISTINCT FROM page.exchange"""
 
 _SELECT: Final[LiteralString] = """
 SELECT {columns} FROM answer
@@ -239,28 +266,95 @@ summed AS (
 def taker_volume_statement(
     *,
     is_minute: bool,
+    is_hours: bool,
     is_sum: bool,
     descending: bool,
     has_rates: bool,
     as_of: bool,
     as_float: bool = False,
 ) -> LiteralString:
-    """Return the statement for `/v1/taker-volume`."""
+    """Return the statement for `/v1/taker-volume`; `is_hours`: intervals are whole hours."""
     source = AS_OF if as_of else LIVE
     order: LiteralString = "DESC" if descending else "ASC"
-    rows = _EACH_MINUTE if is_minute else _EACH_INTERVAL.replace("{minutes}", _PARTS_OF_MINUTES)
+    parts_of = _PARTS_OF_HOURS if is_hours and not as_of else _PARTS_OF_MINUTES
+    rows = _EACH_MINUTE if is_minute else _EACH_INTERVAL.replace("{minutes}", parts_of)
     row = TakerVolumeSumRow if is_sum else TakerVolumeRow
     parts = (
         _WANTED,
         (_SUM_PAGE if is_sum else _PAGE).replace("{rows}", rows),
         _BEFORE.replace("{earlier}", _EARLIER_MINUTES),
         _RATES if has_rates else _NO_RATES,
-        _DERIVED,
+        _DERIVED.replace("{cvd}", _CVD).replace("{before}", _JOIN_BEFORE),
         _VWAP.replace("{shape}", "exchange, exchanges," if is_sum else "exchange,"),
     )
     text = "WITH " + ",".join(parts) + _SELECT.replace("answer", "summed")
     text = text.replace("{columns}", selected(row, as_float=as_float))
     return text.replace("{source}", source).replace("{order}", order)
+
+
+# The minutes that changed after a place in the log, and no further than what is settled.
+_CHANGED: Final[LiteralString] = """
+page AS MATERIALIZED (
+    SELECT changes.xid::text, changes.seq, wanted.code AS exchange, wanted.symbol,
+           minutes.minute AS time, minutes.taker_buy_volume, minutes.taker_sell_volume,
+           minutes.taker_buy_notional, minutes.taker_sell_notional, minutes.buy_count,
+           minutes.sell_count, minutes.open, minutes.high, minutes.low, minutes.close,
+           minutes.vwap, minutes.is_final, minutes.is_complete, minutes.revision
+    FROM taker_volume_changes AS changes
+    {wanted}
+    JOIN taker_volume AS minutes ON minutes.exchange_id = changes.exchange_id
+        AND minutes.symbol = changes.symbol AND minutes.minute = changes.minute
+    WHERE (changes.xid, changes.seq) > (%(xid)s::text::xid8, %(seq)s::bigint)
+      AND changes.xid < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY changes.xid, changes.seq LIMIT %(limit)s
+)"""
+_OF_ALL: Final[LiteralString] = """JOIN (
+        SELECT exchange_id, code FROM dim_exch
+    ) AS exchange USING (exchange_id)
+    CROSS JOIN LATERAL (SELECT exchange.code, changes.symbol) AS wanted"""
+_OF_SOME: Final[LiteralString] = """JOIN wanted USING (exchange_id, symbol)"""
+
+# The estimates among the newest minutes of some markets.
+_ESTIMATES: Final[LiteralString] = """
+page AS MATERIALIZED (
+    SELECT NULL::text AS xid, NULL::bigint AS seq, wanted.code AS exchange, wanted.symbol,
+           newest.*
+    FROM wanted CROSS JOIN LATERAL (
+        SELECT minute AS time, taker_buy_volume, taker_sell_volume, taker_buy_notional,
+               taker_sell_notional, buy_count, sell_count, open, high, low, close, vwap,
+               is_final, is_complete, revision
+        FROM taker_volume
+        WHERE exchange_id = wanted.exchange_id AND symbol = wanted.symbol
+          AND minute >= wanted.lo AND minute < wanted.hi
+        ORDER BY minute DESC LIMIT %(limit)s
+    ) AS newest
+    WHERE NOT newest.is_final OR %(with_final)s
+)"""
+
+
+def events_statement(*, is_log: bool, of_all: bool, has_rates: bool) -> LiteralString:
+    """Return the statement for the events of the stream: rows, each behind its place in the log.
+
+    Args:
+        is_log: From the log of changes; otherwise the newest minutes of some markets.
+        of_all: Of all markets, not of the wanted ones.
+        has_rates: Some quotes are turned into dollars by other markets.
+    """
+    logged = _CHANGED.replace("{wanted}", _OF_ALL if of_all else _OF_SOME)
+    page = logged if is_log else _ESTIMATES
+    derived = _DERIVED.replace("{cvd}", "NULL::numeric").replace("{before}", "")
+    parts = (
+        _WANTED,
+        page,
+        (_RATES if has_rates else _NO_RATES).replace("{source}", LIVE),
+        derived,
+        _VWAP.replace("{shape}", "xid, seq, exchange,"),
+    )
+    columns = selected(TakerVolumeRow)
+    return (
+        "WITH " + ",".join(parts) + f" SELECT xid, seq, {columns} FROM summed "
+        "ORDER BY summed.xid::xid8, summed.seq, summed.time"
+    )
 
 
 _BOOK_LAST: Final = (

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 
 import httpx
 import psycopg
-import uvicorn
 
 from api.app import create_app
-from connectors.commands.serve import listen
+from api.server import listen, make_server
 from connectors.postgres.migrate import migrate
 from schemas.exchanges import EXCHANGES
 from schemas.settings import Settings
@@ -26,8 +25,7 @@ Minute = tuple[str, str, int, str, str]
 def serving(settings: Settings, dsn: str) -> Iterator[httpx.Client]:
     """An API of its own on a free port, and a client for it."""
     listener = listen("127.0.0.1", 0)
-    config = uvicorn.Config(create_app(settings, dsn), lifespan="on", ws="none", log_config=None)
-    server = uvicorn.Server(config)
+    server = make_server(create_app(settings, dsn))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from connectors.commands.serve import listen
+from api.server import listen
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from connectors.commands.cli import main; main()", "serve"]
