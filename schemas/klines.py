@@ -5,7 +5,6 @@ from decimal import Decimal
 
 import msgspec
 
-from schemas.feeds import Feed
 from schemas.histories import Market
 from schemas.records import Product
 
@@ -52,11 +51,6 @@ class KlineConventions(msgspec.Struct, frozen=True):
 class KlineSource(msgspec.Struct, frozen=True):
     """The klines of an exchange."""
 
-    decode: Callable[[bytes, Feed], list[Kline]]
-    """Return the klines of a frame, WebSocket or REST; empty for any other legal frame.
-
-    Raises `DecodeError` if the frame is not understood.
-    """
     request: Callable[[Market, int, int], tuple[str, dict[str, str | int]]]
     """Return path and parameters of the closed minutes in `[start_s, end_s)`."""
     max_minutes: int

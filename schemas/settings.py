@@ -19,6 +19,8 @@ from schemas.records import Product
 RawKind: TypeAlias = Literal["ticker", "orderbook", "trade"]
 ProcessedKind: TypeAlias = Literal["ticker", "orderbook", "taker_volume"]
 RAW_KINDS: tuple[RawKind, ...] = ("ticker", "orderbook", "trade")
+RAW_TOPICS: tuple[str, ...] = (*RAW_KINDS, "kline")
+"""The kinds of raw data that have a topic; klines feed the audit alone."""
 
 Name: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 """A name that Kafka accepts for a topic or a group."""
@@ -35,16 +37,28 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
 
 
 class PerKind(_Strict, frozen=True):
-    """A topic or group name for each kind of raw data."""
+    """A topic name for each kind of raw data."""
 
     ticker: Name
     orderbook: Name
     trade: Name
+    kline: Name
 
     @property
     def snapshot_requests(self) -> str:
         """The topic on which the collector is asked for snapshots of order books."""
         return f"{self.orderbook}.requests"
+
+
+class Groups(_Strict, frozen=True):
+    """The consumer groups of a region, as lag tools see them."""
+
+    ticker: Name
+    orderbook: Name
+    trade: Name
+    kline: Name
+    audit: Name
+    """Reads the taker volumes that the audit holds against klines."""
 
 
 class PartitionCounts(_Strict, frozen=True):
@@ -53,6 +67,7 @@ class PartitionCounts(_Strict, frozen=True):
     ticker: PartitionCount
     orderbook: PartitionCount
     trade: PartitionCount
+    kline: PartitionCount
 
 
 class ProcessedTopics(_Strict, frozen=True):
@@ -61,6 +76,7 @@ class ProcessedTopics(_Strict, frozen=True):
     ticker: Name
     orderbook: Name
     taker_volume: Name
+    audit: Name
 
 
 class Region(_Strict, frozen=True):
@@ -69,7 +85,7 @@ class Region(_Strict, frozen=True):
     topics: PerKind
     partitions: PartitionCounts
     processed: ProcessedTopics
-    groups: PerKind
+    groups: Groups
 
 
 class Urls(_Strict, frozen=True):

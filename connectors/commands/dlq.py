@@ -30,7 +30,7 @@ from connectors.kafka.dead_letters import (
 from connectors.kafka.sink import CheckedProducer, OutRecord
 from connectors.process.environment import Environment, load_settings
 from schemas.errors import SettingsError, UnavailableError
-from schemas.settings import RAW_KINDS
+from schemas.settings import RAW_TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -213,7 +213,7 @@ class _Topics:
         known = sorted(
             topic_of_dead_letters(getattr(region.topics, kind))
             for region in settings.regions.values()
-            for kind in RAW_KINDS
+            for kind in RAW_TOPICS
         )
         names = known
         if only is not None:

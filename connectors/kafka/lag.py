@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from connectors.process.clock import now_ns
 from schemas.errors import UnavailableError
-from schemas.settings import RAW_KINDS, Settings
+from schemas.settings import RAW_TOPICS, Settings
 from schemas.times import NS_PER_MS
 
 TIMEOUT_SECONDS: Final = 5.0
@@ -45,7 +45,7 @@ def lags(client_config: Mapping[str, str], settings: Settings) -> list[Partition
         return [
             lag
             for name, region in settings.regions.items()
-            for kind in RAW_KINDS
+            for kind in RAW_TOPICS
             for lag in _of_topic(
                 client_config,
                 settings,

@@ -15,7 +15,7 @@ from connectors.kafka.dead_letters import SUFFIX, topic_of_dead_letters
 from connectors.kafka.sink import KafkaConfig
 from schemas.errors import SettingsError, UnavailableError
 from schemas.feed_status import REGIONS
-from schemas.settings import RAW_KINDS, Settings
+from schemas.settings import RAW_TOPICS, Settings
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -49,7 +49,7 @@ def needed_topics(settings: Settings) -> dict[str, int]:
     topics: dict[str, int] = {settings.feed_status: len(REGIONS)}
     for region in settings.regions.values():
         counts = region.partitions
-        for kind in RAW_KINDS:
+        for kind in RAW_TOPICS:
             raw = getattr(region.topics, kind)
             topics[raw] = getattr(counts, kind)
             topics[topic_of_dead_letters(raw)] = getattr(counts, kind)
@@ -57,6 +57,7 @@ def needed_topics(settings: Settings) -> dict[str, int]:
         topics[region.processed.ticker] = counts.ticker
         topics[region.processed.orderbook] = counts.orderbook
         topics[region.processed.taker_volume] = counts.trade
+        topics[region.processed.audit] = counts.kline
     return topics
 
 
@@ -112,7 +113,7 @@ def _notes_on_partitions(
     settings: Settings, needed: Mapping[str, int], found: Mapping[str, int]
 ) -> Iterator[str]:
     raw = {
-        getattr(region.topics, kind) for region in settings.regions.values() for kind in RAW_KINDS
+        getattr(region.topics, kind) for region in settings.regions.values() for kind in RAW_TOPICS
     }
     for name, count in needed.items():
         if found[name] <= count:

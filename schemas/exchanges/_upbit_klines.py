@@ -3,6 +3,7 @@
 https://docs.upbit.com/kr/reference/minute-candle: newest first, none of a minute without trades.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
@@ -41,27 +42,15 @@ class _Candle(msgspec.Struct):
 _candles: Final = msgspec.json.Decoder(list[_Candle])
 
 
-def source(exchange: str) -> KlineSource:
-    """Return the klines of one of the two exchanges."""
+def decode(exchange: str) -> Callable[[bytes, Feed], list[Kline]]:
+    """Return what reads the candles of one of the two exchanges."""
 
-    def decode(frame: bytes, feed: Feed) -> list[Kline]:
+    def decode_klines(frame: bytes, feed: Feed) -> list[Kline]:
         del feed
         with decoding(exchange):
             return [_kline(row, exchange) for row in _candles.decode(frame)]
 
-    return KlineSource(
-        decode,
-        _request,
-        max_minutes=200,
-        conventions={
-            "spot": KlineConventions(
-                skips_quiet_minutes=True,
-                # Sums of binary floating point: the last of 15 digits may be off.
-                rounds_volume=True,
-                note="all trades of the market; turnover is a rounded sum",
-            )
-        },
-    )
+    return decode_klines
 
 
 def _kline(row: _Candle, exchange: str) -> Kline:
@@ -85,3 +74,17 @@ def _request(market: Market, start_s: int, end_s: int) -> tuple[str, dict[str, s
         "to": f"{last:%Y-%m-%dT%H:%M:%SZ}",
         "count": (end_s - start_s) // 60,
     }
+
+
+KLINES: Final = KlineSource(
+    _request,
+    max_minutes=200,
+    conventions={
+        "spot": KlineConventions(
+            skips_quiet_minutes=True,
+            # Sums of binary floating point: the last of 15 digits may be off.
+            rounds_volume=True,
+            note="all trades of the market; turnover is a rounded sum",
+        )
+    },
+)

@@ -9,7 +9,7 @@ import msgspec
 from schemas.errors import SettingsError
 from schemas.feeds import Feed
 from schemas.histories import History, Market
-from schemas.klines import KlineSource
+from schemas.klines import Kline, KlineSource
 from schemas.records import (
     BookColumns,
     BookUpdate,
@@ -44,6 +44,8 @@ class ExchangeDecoder(msgspec.Struct, frozen=True):
     """Return the tickers of the frame, full or as deltas."""
     decode_books: Callable[[bytes, Feed], list[BookUpdate]]
     """Return the order book updates of the frame, in its order."""
+    decode_klines: Callable[[bytes, Feed], list[Kline]]
+    """Return the klines of the frame."""
     decode_trade_run: Callable[[Sequence[bytes], Feed], list[Trade] | None] | None = None
     """Return the trades of many frames that hold one each."""
     decode_book_columns: Callable[[bytes], BookColumns | None] | None = None

@@ -6,7 +6,7 @@ Documents: https://developers.binance.com/docs
 from typing import Final
 
 from schemas.exchanges.binance import decode, history
-from schemas.exchanges.binance.klines import KLINES
+from schemas.exchanges.binance.klines import KLINES, decode_klines
 from schemas.exchanges.facts import (
     Channel,
     Exchange,
@@ -25,6 +25,7 @@ EXCHANGE: Final = Exchange(
         decode.decode_trades,
         decode.decode_tickers,
         decode.decode_books,
+        decode_klines,
         decode_trade_run=decode.decode_trade_run,
     ),
     history=History(history.pages, pause_ms=260, reach="everything", api_key_header="X-MBX-APIKEY"),

@@ -74,7 +74,8 @@ _wrapped: Final = msgspec.json.Decoder(_Wrapped)
 _rows: Final = msgspec.json.Decoder(list[_Row])
 
 
-def _decode(frame: bytes, feed: Feed) -> list[Kline]:
+def decode_klines(frame: bytes, feed: Feed) -> list[Kline]:
+    """Return the klines of a frame, WebSocket or REST."""
     with decoding("binance"):
         if frame.lstrip()[:1] == b"[":
             native = native_of(feed.native_symbol, "binance")
@@ -129,7 +130,6 @@ def _request(market: Market, start_s: int, end_s: int) -> tuple[str, dict[str, s
 
 
 KLINES: Final = KlineSource(
-    _decode,
     _request,
     max_minutes=1_000,
     conventions={

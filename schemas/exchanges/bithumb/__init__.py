@@ -25,6 +25,7 @@ EXCHANGE: Final = Exchange(
         decode.decode_trades,
         decode.decode_tickers,
         decode.decode_books,
+        _upbit_klines.decode("bithumb"),
         decode_book_columns=decode.decode_book_columns,
     ),
     history=History(_upbit_history.pages, pause_ms=120, reach="7 days"),
@@ -44,5 +45,5 @@ EXCHANGE: Final = Exchange(
     ),
     numbering={"spot": "unique"},
     rest_limit=RestLimit(150, 1, "x-ratelimit-remaining"),
-    klines=_upbit_klines.source("bithumb"),
+    klines=_upbit_klines.KLINES,
 )

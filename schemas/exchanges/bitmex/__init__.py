@@ -6,7 +6,7 @@ Documents: https://www.bitmex.com/app/wsAPI
 from typing import Final
 
 from schemas.exchanges.bitmex import decode, history
-from schemas.exchanges.bitmex.klines import KLINES
+from schemas.exchanges.bitmex.klines import KLINES, decode_klines
 from schemas.exchanges.facts import (
     Channel,
     Exchange,
@@ -21,7 +21,7 @@ EXCHANGE: Final = Exchange(
     code="bitmex",
     name="BitMEX",
     decoder=ExchangeDecoder(
-        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books
+        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books, decode_klines
     ),
     history=History(history.pages, pause_ms=2_100, reach="everything"),
     native_symbols={"linear": "{base}{quote}", "inverse": "{base}{quote}"},

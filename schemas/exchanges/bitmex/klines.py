@@ -39,7 +39,8 @@ class _Bucket(msgspec.Struct):
 _buckets: Final = msgspec.json.Decoder(list[_Bucket])
 
 
-def _decode(frame: bytes, feed: Feed) -> list[Kline]:
+def decode_klines(frame: bytes, feed: Feed) -> list[Kline]:
+    """Return the klines of a frame, WebSocket or REST."""
     del feed
     with decoding("bitmex"):
         return [_kline(bucket) for bucket in _buckets.decode(frame)]
@@ -78,7 +79,6 @@ _COUNTS: Final = KlineConventions(
 )
 
 KLINES: Final = KlineSource(
-    _decode,
     _request,
     max_minutes=1_000,
     conventions={"linear": _COUNTS, "inverse": _COUNTS},

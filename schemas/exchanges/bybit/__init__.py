@@ -6,7 +6,7 @@ Documents: https://bybit-exchange.github.io/docs/v5/intro
 from typing import Final
 
 from schemas.exchanges.bybit import decode, history
-from schemas.exchanges.bybit.klines import KLINES
+from schemas.exchanges.bybit.klines import KLINES, decode_klines
 from schemas.exchanges.facts import (
     Channel,
     Exchange,
@@ -21,7 +21,7 @@ EXCHANGE: Final = Exchange(
     code="bybit",
     name="Bybit",
     decoder=ExchangeDecoder(
-        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books
+        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books, decode_klines
     ),
     history=History(
         history.pages,

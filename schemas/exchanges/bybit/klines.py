@@ -65,7 +65,8 @@ _frame: Final = msgspec.json.Decoder(_Frame)
 _bars: Final = msgspec.json.Decoder(list[_Bar])
 
 
-def _decode(frame: bytes, feed: Feed) -> list[Kline]:
+def decode_klines(frame: bytes, feed: Feed) -> list[Kline]:
+    """Return the klines of a frame, WebSocket or REST."""
     with decoding("bybit"):
         found = _frame.decode(frame)
         if found.result is not None and found.result.rows:
@@ -118,7 +119,6 @@ def _request(market: Market, start_s: int, end_s: int) -> tuple[str, dict[str, s
 _NOTE: Final = "all trades of the feed, RPI orders too; block trades are not in it"
 
 KLINES: Final = KlineSource(
-    _decode,
     _request,
     max_minutes=1_000,
     conventions={

@@ -6,7 +6,7 @@ Documents: https://docs.coinone.co.kr
 from typing import Final
 
 from schemas.exchanges.coinone import decode, history
-from schemas.exchanges.coinone.klines import KLINES
+from schemas.exchanges.coinone.klines import KLINES, decode_klines
 from schemas.exchanges.facts import (
     Channel,
     Exchange,
@@ -21,7 +21,7 @@ EXCHANGE: Final = Exchange(
     code="coinone",
     name="Coinone",
     decoder=ExchangeDecoder(
-        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books
+        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books, decode_klines
     ),
     history=History(history.pages, pause_ms=100, reach="the last 200 trades", is_recent_only=True),
     native_symbols={"spot": "{quote}/{base}"},

@@ -43,7 +43,8 @@ class _Answer(msgspec.Struct):
 _answer: Final = msgspec.json.Decoder(_Answer)
 
 
-def _decode(frame: bytes, feed: Feed) -> list[Kline]:
+def decode_klines(frame: bytes, feed: Feed) -> list[Kline]:
+    """Return the klines of a frame, WebSocket or REST."""
     with decoding("coinone"):
         quote, _, base = native_of(feed.native_symbol, "coinone").partition("/")
         symbol = spot(base, quote)
@@ -74,7 +75,6 @@ def _request(market: Market, start_s: int, end_s: int) -> tuple[str, dict[str, s
 
 
 KLINES: Final = KlineSource(
-    _decode,
     _request,
     max_minutes=500,
     conventions={

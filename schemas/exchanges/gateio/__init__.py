@@ -13,7 +13,7 @@ from schemas.exchanges.facts import (
     RestLimit,
 )
 from schemas.exchanges.gateio import decode, history
-from schemas.exchanges.gateio.klines import KLINES
+from schemas.exchanges.gateio.klines import KLINES, decode_klines
 from schemas.histories import History
 
 EXCHANGE: Final = Exchange(
@@ -21,7 +21,7 @@ EXCHANGE: Final = Exchange(
     code="gateio",
     name="Gate",
     decoder=ExchangeDecoder(
-        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books
+        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books, decode_klines
     ),
     history=History(history.pages, pause_ms=60, reach="30 days"),
     native_symbols={

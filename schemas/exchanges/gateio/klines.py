@@ -64,7 +64,8 @@ _bars: Final = msgspec.json.Decoder(list[_Bar])
 _rows: Final = msgspec.json.Decoder(list[_Row])
 
 
-def _decode(frame: bytes, feed: Feed) -> list[Kline]:
+def decode_klines(frame: bytes, feed: Feed) -> list[Kline]:
+    """Return the klines of a frame, WebSocket or REST."""
     with decoding("gateio"):
         if frame.lstrip()[:1] == b"[":
             return _rest(frame, feed)
@@ -133,7 +134,6 @@ def _request(market: Market, start_s: int, end_s: int) -> tuple[str, dict[str, s
 _FUTURES: Final = "contracts of the order book, liquidations too"
 
 KLINES: Final = KlineSource(
-    _decode,
     _request,
     max_minutes=1_000,
     conventions={

@@ -13,7 +13,7 @@ from schemas.exchanges.facts import (
     RestLimit,
 )
 from schemas.exchanges.korbit import decode, history
-from schemas.exchanges.korbit.klines import KLINES
+from schemas.exchanges.korbit.klines import KLINES, decode_klines
 from schemas.histories import History
 
 EXCHANGE: Final = Exchange(
@@ -21,7 +21,7 @@ EXCHANGE: Final = Exchange(
     code="korbit",
     name="Korbit",
     decoder=ExchangeDecoder(
-        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books
+        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books, decode_klines
     ),
     history=History(history.pages, pause_ms=100, reach="the last 500 trades", is_recent_only=True),
     native_symbols={"spot": "{base}_{quote}"},

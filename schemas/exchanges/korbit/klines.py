@@ -31,7 +31,8 @@ class _Answer(msgspec.Struct):
 _answer: Final = msgspec.json.Decoder(_Answer)
 
 
-def _decode(frame: bytes, feed: Feed) -> list[Kline]:
+def decode_klines(frame: bytes, feed: Feed) -> list[Kline]:
+    """Return the klines of a frame, WebSocket or REST."""
     with decoding("korbit"):
         symbol = underscored(native_of(feed.native_symbol, "korbit"))
         return [
@@ -59,7 +60,6 @@ def _request(market: Market, start_s: int, end_s: int) -> tuple[str, dict[str, s
 
 
 KLINES: Final = KlineSource(
-    _decode,
     _request,
     max_minutes=200,
     conventions={"spot": KlineConventions(skips_quiet_minutes=True, note="all trades")},

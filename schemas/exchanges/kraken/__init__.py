@@ -15,7 +15,7 @@ from schemas.exchanges.facts import (
 )
 from schemas.exchanges.kraken import decode, history
 from schemas.exchanges.kraken.checksum import combine, level_text
-from schemas.exchanges.kraken.klines import KLINES
+from schemas.exchanges.kraken.klines import KLINES, decode_klines
 from schemas.histories import History
 
 EXCHANGE: Final = Exchange(
@@ -23,7 +23,7 @@ EXCHANGE: Final = Exchange(
     code="kraken",
     name="Kraken",
     decoder=ExchangeDecoder(
-        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books
+        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books, decode_klines
     ),
     history=History(history.pages, pause_ms=1_000, reach="everything"),
     native_symbols={"spot": "{base}/{quote}"},

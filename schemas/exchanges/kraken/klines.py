@@ -40,7 +40,8 @@ _answer: Final = msgspec.json.Decoder(_Answer)
 _rows: Final = msgspec.json.Decoder(list[_Row])
 
 
-def _decode(frame: bytes, feed: Feed) -> list[Kline]:
+def decode_klines(frame: bytes, feed: Feed) -> list[Kline]:
+    """Return the klines of a frame, WebSocket or REST."""
     with decoding("kraken"):
         answer = _answer.decode(frame)
         if answer.error:
@@ -76,7 +77,6 @@ def _request(market: Market, start_s: int, end_s: int) -> tuple[str, dict[str, s
 
 
 KLINES: Final = KlineSource(
-    _decode,
     _request,
     max_minutes=700,
     conventions={"spot": KlineConventions(note="all trades; no turnover, its vwap is rounded")},

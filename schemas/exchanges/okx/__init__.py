@@ -15,7 +15,7 @@ from schemas.exchanges.facts import (
 )
 from schemas.exchanges.okx import decode, history
 from schemas.exchanges.okx.checksum import combine, level_text
-from schemas.exchanges.okx.klines import KLINES
+from schemas.exchanges.okx.klines import KLINES, decode_klines
 from schemas.histories import History
 
 EXCHANGE: Final = Exchange(
@@ -23,7 +23,7 @@ EXCHANGE: Final = Exchange(
     code="okx",
     name="OKX",
     decoder=ExchangeDecoder(
-        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books
+        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books, decode_klines
     ),
     history=History(history.pages, pause_ms=110, reach="3 months"),
     native_symbols={

@@ -48,7 +48,8 @@ _frame: Final = msgspec.json.Decoder(_Frame)
 _rows: Final = msgspec.json.Decoder(list[_Row])
 
 
-def _decode(frame: bytes, feed: Feed) -> list[Kline]:
+def decode_klines(frame: bytes, feed: Feed) -> list[Kline]:
+    """Return the klines of a frame, WebSocket or REST."""
     with decoding("okx"):
         found = _frame.decode(frame)
         if found.event is not None or (found.arg and found.arg.channel != "candle1m"):
@@ -84,7 +85,6 @@ def _request(market: Market, start_s: int, end_s: int) -> tuple[str, dict[str, s
 _NOTE: Final = "all fills of the order book; block trades are not in it"
 
 KLINES: Final = KlineSource(
-    _decode,
     _request,
     max_minutes=100,
     conventions={

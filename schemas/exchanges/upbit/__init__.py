@@ -25,6 +25,7 @@ EXCHANGE: Final = Exchange(
         decode.decode_trades,
         decode.decode_tickers,
         decode.decode_books,
+        _upbit_klines.decode("upbit"),
         decode_book_columns=decode.decode_book_columns,
     ),
     history=History(_upbit_history.pages, pause_ms=120, reach="7 days"),
@@ -41,5 +42,5 @@ EXCHANGE: Final = Exchange(
     ),
     numbering={"spot": "unique"},
     rest_limit=RestLimit(10, 1, "Remaining-Req"),
-    klines=_upbit_klines.source("upbit"),
+    klines=_upbit_klines.KLINES,
 )

@@ -113,9 +113,8 @@ EXPECTED = {
 
 
 def klines(exchange: str, frames: list[bytes], feed: Feed) -> list[Kline]:
-    source = EXCHANGES[exchange].klines
-    assert source is not None
-    return [kline for frame in frames for kline in source.decode(frame, feed)]
+    decode = EXCHANGES[exchange].decoder.decode_klines
+    return [kline for frame in frames for kline in decode(frame, feed)]
 
 
 def trades(exchange: str, frames: list[bytes], feed: Feed) -> dict[str, list[Trade]]:
