@@ -14,7 +14,7 @@ import msgspec
 
 from schemas.errors import DecodeError
 from schemas.numbers import plain
-from schemas.records import BookSummary, SnapshotRequest, TakerVolume, Ticker
+from schemas.records import AuditMinute, BookSummary, KlineFigures, SnapshotRequest, TakerVolume, Ticker
 from schemas.settings import Settings
 from schemas.times import NS_PER_MS, NS_PER_SECOND, NS_PER_US, ns_of_ms
 
@@ -123,6 +123,32 @@ def decode_ticker(line: bytes, settings: Settings) -> Ticker:
     figures = map(_decimal_or_none, msgspec.structs.astuple(record.data[0]))
     time_ns = ns_of_ms(_decimal(bytes(record.timestamp).decode()))
     return Ticker(_exchange_of(record.market, settings), record.symbol, time_ns, *figures)
+
+
+def encode_audit_minute(minute: AuditMinute, settings: Settings) -> bytes:
+    """Return the record of a verdict for `Region.*_AuditPreprocessing`."""
+    exchange = settings.exchanges[minute.exchange]
+    return _encoder.encode(
+        {
+            "region": exchange.region,
+            "market": exchange.market,
+            "coin_symbol": coin_of(minute.symbol),
+            "symbol": minute.symbol,
+            "minute": minute.minute,
+            "verdict": minute.verdict,
+            "reason": minute.reason,
+            "revision": minute.revision,
+            "kline": _plain_figures(minute.kline),
+            "difference": _plain_figures(minute.difference),
+        }
+    )
+
+
+def _plain_figures(figures: KlineFigures) -> dict[str, str | int | None]:
+    return {
+        name: plain(value) if isinstance(value, Decimal) else value
+        for name, value in msgspec.structs.asdict(figures).items()
+    }
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], line: bytes) -> T:

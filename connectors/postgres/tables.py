@@ -6,9 +6,9 @@ from typing import Any, Final, Generic, LiteralString, NamedTuple, TypeVar
 
 from psycopg import sql
 
-from schemas.records import BookMinute, TakerVolume, Ticker
+from schemas.records import AuditMinute, BookMinute, KlineFigures, TakerVolume, Ticker
 
-R = TypeVar("R", bound=TakerVolume | Ticker | BookMinute)
+R = TypeVar("R", bound=TakerVolume | Ticker | BookMinute | AuditMinute)
 
 EXCHANGE_ID: Final = "exchange_id"
 MARKET: Final = "(SELECT name FROM dim_exch WHERE dim_exch.exchange_id = given.exchange_id)"
@@ -125,7 +125,7 @@ _KEY: Final = [Column(EXCHANGE_ID, "smallint"), Column("symbol", "text")]
 _MINUTE: Final = Column("minute", "bigint", expression="to_timestamp(minute)")
 
 
-def _minute_seconds(row: TakerVolume | BookMinute) -> int:
+def _minute_seconds(row: TakerVolume | BookMinute | AuditMinute) -> int:
     return row.minute
 
 
@@ -220,7 +220,43 @@ TICKER_LATEST: Final[Table[Ticker]] = Table(
     may_repeat=True,
 )
 
+
+
+def _figure_type(name: str) -> LiteralString:
+    return "bigint" if name == "trade_count" else "numeric"
+
+
+def _audit_progress(row: AuditMinute) -> int:
+    return row.known
+
+
+AUDIT_MINUTE: Final[Table[AuditMinute]] = Table(
+    "audit_minute",
+    [
+        *_KEY,
+        _MINUTE,
+        *_columns("text", "verdict", "reason"),
+        Column("revision", "integer"),
+        *(
+            Column(f"kline_{name}", _figure_type(name), field=f"kline.{name}")
+            for name in KlineFigures.__struct_fields__
+        ),
+        *(
+            Column(f"{name}_difference", _figure_type(name), field=f"difference.{name}")
+            for name in KlineFigures.__struct_fields__
+        ),
+        Column("known", "bigint"),
+    ],
+    key_length=3,
+    progress=_audit_progress,
+    progress_sql="{row}.known",
+    may_repeat=True,
+    time_seconds=_minute_seconds,
+)
+
 BY_MONTH: Final = tuple(
-    table.name for table in (TAKER_VOLUME, ORDERBOOK_MINUTE, TICKER_LATEST) if table.time_seconds
+    table.name
+    for table in (TAKER_VOLUME, ORDERBOOK_MINUTE, TICKER_LATEST, AUDIT_MINUTE)
+    if table.time_seconds
 )
 """The tables with a partition for each month."""

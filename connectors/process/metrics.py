@@ -58,6 +58,11 @@ TICKERS_LEFT_OUT: Final = Counter(
     "Ticker updates that made no ticker: late, duplicates, waiting for a whole ticker",
     ("exchange", "reason"),
 )
+AUDITED: Final = Counter(
+    "marketflow_audited_minutes",
+    "Minutes held against the exchange's own kline, by verdict",
+    ("exchange", "verdict"),
+)
 ROWS: Final = Counter("marketflow_rows", "Rows written to PostgreSQL", ("table",))
 PRODUCED: Final = Counter("marketflow_produced", "Records delivered to Kafka", ("topic",))
 OBJECTS: Final = Counter("marketflow_objects", "Objects written to the archive", ("topic",))
