@@ -14,7 +14,14 @@ import msgspec
 
 from schemas.errors import DecodeError
 from schemas.numbers import plain
-from schemas.records import AuditMinute, BookSummary, KlineFigures, SnapshotRequest, TakerVolume, Ticker
+from schemas.records import (
+    AuditMinute,
+    BookSummary,
+    KlineFigures,
+    SnapshotRequest,
+    TakerVolume,
+    Ticker,
+)
 from schemas.settings import Settings
 from schemas.times import NS_PER_MS, NS_PER_SECOND, NS_PER_US, ns_of_ms
 

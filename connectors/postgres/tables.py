@@ -221,7 +221,6 @@ TICKER_LATEST: Final[Table[Ticker]] = Table(
 )
 
 
-
 def _figure_type(name: str) -> LiteralString:
     return "bigint" if name == "trade_count" else "numeric"
 

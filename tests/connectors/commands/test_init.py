@@ -10,12 +10,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from connectors.kafka.topics import needed_topics
 from connectors.process.environment import Environment
 from schemas.exchanges import EXCHANGES
 from schemas.migrations import migrations
+from schemas.settings import parse_settings
 
 PIPELINE = (Path(__file__).parents[3] / "pipeline.yaml").read_text()
-TOPICS = 30
+TOPICS = len(needed_topics(parse_settings(PIPELINE.encode(), "pipeline.yaml")))
 
 
 @pytest.fixture

@@ -44,9 +44,9 @@ def create(kafka: str, name: str, count: int) -> None:
 def test_the_topics_are_those_of_the_contract() -> None:
     topics = needed_topics(parse_settings(PIPELINE.encode(), "pipeline.yaml"))
 
-    korea = {"ticker": 4, "Orderbook": 4, "trade": 4}
-    asia = {"ticker": 3, "Orderbook": 3, "trade": 3}
-    ne = {"ticker": 2, "Orderbook": 2, "trade": 3}
+    korea = {"ticker": 4, "Orderbook": 4, "trade": 4, "kline": 4}
+    asia = {"ticker": 3, "Orderbook": 3, "trade": 3, "kline": 3}
+    ne = {"ticker": 2, "Orderbook": 2, "trade": 3, "kline": 3}
     expected: dict[str, int] = {"feed-status": 3}
     for prefix, region, counts in (
         ("kora", "Korea", korea),
@@ -61,6 +61,8 @@ def test_the_topics_are_those_of_the_contract() -> None:
         expected[f"Region.{region}_TickerPreprocessing"] = counts["ticker"]
         expected[f"Region.{region}_OrderbookPreprocessing"] = counts["Orderbook"]
         expected[f"Region.{region}_TakerVolumePreprocessing"] = counts["trade"]
+        # Not of the contract: the verdicts of the audit.
+        expected[f"Region.{region}_AuditPreprocessing"] = counts["kline"]
     assert topics == expected
 
 
