@@ -1,0 +1,1 @@
+"""The ten exchanges on loopback: one seeded market model, spoken in ten dialects."""
