@@ -19,6 +19,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("services", "Show the services and whether they answer."),
     "init": ("init", "Make topics, tables and the bucket."),
     "store": ("store", "Make the recovery store of a dataflow's shard."),
+    "simulate": ("simulate", "Serve the ten exchanges on loopback."),
     "replay": ("replay", "Feed recorded frames into the raw topics."),
     "backfill": ("backfill", "Mend minutes from an exchange's own history."),
     "compact": ("compact", "Merge an hour of the archive into Parquet."),

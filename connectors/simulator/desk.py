@@ -33,7 +33,17 @@ class Stream:
         form: What else tells two channels of a kind apart: format, depth, wrapper.
     """
 
-    __slots__ = ("desk", "due_ms", "form", "kind", "listeners", "muted_until_ms", "state", "view")
+    __slots__ = (
+        "desk",
+        "due_ms",
+        "form",
+        "kind",
+        "listeners",
+        "muted_until_ms",
+        "seen",
+        "state",
+        "view",
+    )
 
     def __init__(self, desk: "Desk", kind: StreamKind, form: str) -> None:
         self.desk = desk
@@ -43,6 +53,8 @@ class Stream:
         self.due_ms = 0
         """When the next frame of a timed channel may go out."""
         self.muted_until_ms = 0
+        self.seen = -1
+        """Trades of the day when the last ticker was sent."""
         self.view: View | None = None
         self.state: Any = None
         """What a venue remembers of it."""

@@ -214,13 +214,13 @@ def _size_step(listing: Listing, dollars: float) -> tuple[int, int]:
     return max(0, listing.size_decimals - cheaper), 1
 
 
-def _contract(listing: Listing, coin: str) -> Decimal | None:
+def _contract(listing: Listing, coin: str) -> Decimal | None:  # noqa: PLR0911  # one an exchange
     match listing.exchange, listing.product:
         case "okx", "linear":
             return Decimal(_OKX_UNITS.get(coin, "1"))
         case "gateio", "linear":
             return Decimal(_GATE_UNITS.get(coin, "1"))
-        case ("okx" | "binance"), "inverse":
+        case (("okx" | "binance"), "inverse"):
             return Decimal(_USD_UNITS[coin])
         case "bybit", "inverse":
             return Decimal(1)

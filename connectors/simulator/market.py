@@ -95,7 +95,7 @@ class Market:
 
     def _lots_per_dollar(self, dollars: float) -> float:
         instrument = self.instrument
-        lot = instrument.lot / 10**instrument.size_decimals
+        lot = instrument.lot * 10.0**-instrument.size_decimals
         if instrument.product == "inverse":
             return 1.0 / (lot * float(instrument.contract or 1))
         return 1.0 / (lot * float(instrument.contract or 1) * dollars)
@@ -263,7 +263,9 @@ class Prices:
         self.premium = _revert(
             random, self.premium, _PREMIUM_MEAN, _PREMIUM_SD, _PREMIUM_HALF_LIFE_S, seconds
         )
-        log_krw = _revert(random, math.log(self.krw_per_usdt / KRW_PER_USDT), 0, 0.01, 86_400.0, 0.05)
+        log_krw = _revert(
+            random, math.log(self.krw_per_usdt / KRW_PER_USDT), 0, 0.01, 86_400.0, 0.05
+        )
         self.krw_per_usdt = KRW_PER_USDT * math.exp(log_krw)
         self._remember()
 
@@ -283,14 +285,14 @@ class Prices:
             premium = 0.0 if instrument.base == "USDT" else self.premium
             dollars *= self.krw_per_usdt * math.exp(premium)
         price = dollars * math.exp(market.error)
-        return price * 10**instrument.price_decimals / instrument.tick
+        return price * 10.0**instrument.price_decimals / instrument.tick
 
 
 def _revert(
     random: Random, value: float, mean: float, sd: float, half_life_s: float, seconds: float
 ) -> float:
     """Return the next value of an Ornstein-Uhlenbeck process."""
-    pull = 0.5 ** (seconds / half_life_s)
+    pull = math.exp2(-seconds / half_life_s)
     noise = sd * math.sqrt(1.0 - pull * pull) * random.gauss(0.0, 1.0)
     return mean + (value - mean) * pull + noise
 
@@ -319,7 +321,7 @@ class World:
         trades_per_s: float,
         coin_count: int,
     ) -> None:
-        self._random = Random(seed)
+        self._random = Random(seed)  # noqa: S311  # chance of a market, no secret
         self._dollars = coins(coin_count)
         self.prices = Prices(self._random, self._dollars)
         self.now_ms = start_ms

@@ -189,15 +189,18 @@ class Tape:
 
     def aggregate_of_id(self, trade_id: int) -> int:
         """Return the number of the aggregate that a trade belongs to."""
-        at = min(bisect_left(self._ids, trade_id), len(self._ids) - 1)
-        return self._aggregates[at] if at >= 0 else 0
+        at = bisect_left(self._ids, trade_id)
+        if at < len(self._ids) and self._ids[at] == trade_id:
+            return self._aggregates[at]
+        return 10**12 + trade_id  # of a trade that never was
 
     def candles(self, start_ms: int, end_ms: int) -> list[tuple[int, Candle]]:
         """Return the minutes of `[start, end)`, oldest first; one without trades stands still."""
         starts = sorted(self.minutes)
         if not starts:
             return []
-        found, close = [], self.minutes[starts[0]].open
+        found: list[tuple[int, Candle]] = []
+        close = self.minutes[starts[0]].open
         first = max(start_ms - start_ms % MINUTE_MS, starts[0])
         for minute_ms in range(starts[0], min(end_ms, starts[-1] + MINUTE_MS), MINUTE_MS):
             candle = self.minutes.get(minute_ms) or Candle(close)

@@ -58,7 +58,7 @@ def double(value: int, decimals: int) -> bytes:
     digits = b"%d" % value
     exponent = len(digits) - 1 - decimals
     significant = digits.rstrip(b"0")
-    if -_SMALL_DECIMALS <= exponent and value < _LARGE * 10**decimals:
+    if exponent >= -_SMALL_DECIMALS and value < _LARGE * 10**decimals:
         return pointed(value, decimals)
     return b"%b.%bE%d" % (significant[:1], significant[1:] or b"0", exponent)
 

@@ -41,7 +41,9 @@ class Truth:
             self._trades = (folder / "trades.ndjson").open("wb")
             self._events = (folder / "events.ndjson").open("wb")
         except OSError as error:
-            raise MarketflowError(f"truth {folder}: expected a folder to write in: {error}") from error
+            raise MarketflowError(
+                f"truth {folder}: expected a folder to write in: {error}"
+            ) from error
 
     def __enter__(self) -> Self:
         return self

@@ -55,9 +55,7 @@ def client_frames(buffer: bytearray) -> Iterator[tuple[int, bytes]]:
     at = 0
     while (found := _client_frame(buffer, at)) is not None:
         is_last, opcode, payload, at = found
-        if opcode >= CLOSE:
-            yield opcode, payload
-        elif is_last and not parts:
+        if opcode >= CLOSE or (is_last and not parts):
             yield opcode, payload
         else:
             first_opcode = first_opcode or opcode

@@ -57,7 +57,7 @@ class Answer(NamedTuple):
 
     body: bytes
     status: int = 200
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = {}  # noqa: RUF012  # a NamedTuple's field, never changed
 
 
 class Venue:
@@ -100,6 +100,12 @@ class Venue:
 
     def watch(self, connection: Connection) -> None:
         """Look at a connection once a second: heartbeats, and the silence that ends it."""
+
+    def ponged(self, connection: Connection, payload: bytes) -> None:
+        """Take the answer to a server's ping."""
+
+    def announce(self, connection: Connection) -> None:
+        """Say that the connection will be ended, where this exchange does."""
 
     def say(self, connection: Connection, message: Any) -> None:
         """Send one message to one client: bytes as they are, anything else as JSON."""

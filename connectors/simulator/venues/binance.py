@@ -1,5 +1,6 @@
 """Binance's dialect: streams raw or wrapped, two numberings of trades, books that need REST."""
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -40,8 +41,6 @@ _KINDS: Final[dict[str, StreamKind]] = {
     "aggTrade": "trade",
     "kline_1m": "kline",
 }
-# USD-M streams have two addresses; at the wrong one a stream is accepted and silent.
-_PUBLIC: Final = ("depth", "trade")
 _SPOT_TRADE: Final = (
     b'{"e":"trade","E":%d,"s":"%b","t":%d,"p":"%b","q":"%b","T":%d,"m":%b,"M":true}'
 )
@@ -91,7 +90,9 @@ class Binance(Venue):
             return
         request = parsed(message)
         if not isinstance(request, dict):
-            self.say(connection, {"code": 3, "msg": "Invalid JSON: expected value at line 1 column 1"})
+            self.say(
+                connection, {"code": 3, "msg": "Invalid JSON: expected value at line 1 column 1"}
+            )
             return
         number, params = request.get("id"), request.get("params") or []
         match request.get("method"):
@@ -115,11 +116,10 @@ class Binance(Venue):
         if matched is None or desk is None:  # accepted, and silent
             return
         channel = matched.group(2)
-        is_public = channel.startswith(_PUBLIC)
-        is_routed = "/public" in connection.path or "/market" in connection.path
-        if connection.product == "linear" and is_public != (
-            "/public" in connection.path or not is_routed
-        ):
+        # At the wrong one of the two addresses a stream is silent; `trade` is at both.
+        is_public = channel.startswith("depth")
+        is_at_market = "/market" in connection.path
+        if connection.product == "linear" and channel != "trade" and is_public == is_at_market:
             return
         kind = _KINDS.get(channel, "orderbook")
         form = f"{channel}|{name if self._is_combined(connection) else ''}"
@@ -144,8 +144,12 @@ class Binance(Venue):
         if ends_ms is not None and self.now_ms >= ends_ms:
             connection.close(1001)
 
-    def announce(self, connection: Connection) -> None:
-        """Say that the connection will be closed, in ten seconds here."""
+    def ponged(self, connection: Connection, payload: bytes) -> None:  # noqa: D102
+        # An answer to nothing does not help.
+        if payload == b"%d" % connection.pinged_ms:
+            connection.memory["pong_ms"] = self.now_ms
+
+    def announce(self, connection: Connection) -> None:  # noqa: D102
         event = {"e": "serverShutdown", "E": self.now_ms}
         is_wrapped = self._is_combined(connection)
         connection.memory["shutdown_ms"] = self.now_ms + 10_000
@@ -178,10 +182,10 @@ class Binance(Venue):
 
     def _aggregates(self, desk: Desk, fills: Sequence[Fill]) -> Iterable[bytes]:
         tape, now = desk.tape, self.now_ms
-        start = tape.at_id(fills[0][0])
         is_spot = desk.instrument.product == "spot"
-        for number, parts in tape.aggregates(start, start + len(fills), len(fills)):
-            _, time_ms, buys, tick, _ = parts[0]
+        for (time_ms, buys, tick), group in itertools.groupby(fills, key=lambda fill: fill[1:4]):
+            parts = list(group)
+            number = tape.aggregate_of_id(parts[0][0])
             size = desk.size[sum(part[4] for part in parts)]
             ids = parts[0][0], parts[-1][0]
             made = b"false" if buys else b"true"
@@ -193,7 +197,11 @@ class Binance(Venue):
 
     def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
         desk = stream.desk
-        members = b'"e":"24hrTicker","E":%d,"s":"%b",%b' % (self.now_ms, desk.native, self._day(desk))
+        members = b'"e":"24hrTicker","E":%d,"s":"%b",%b' % (
+            self.now_ms,
+            desk.native,
+            self._day(desk),
+        )
         if desk.instrument.product == "inverse":
             pair = desk.instrument.native.partition("_")[0].encode()
             members = members.replace(b'","p":', b'","ps":"%b","p":' % pair, 1)
@@ -433,7 +441,9 @@ class Binance(Venue):
         if request.product == "inverse":
             pair = desk.instrument.native.partition("_")[0].encode()
             stamps += b'"symbol":"%b","pair":"%b",' % (desk.native, pair)
-        return Answer(b'{"lastUpdateId":%d,%b"bids":[%b],"asks":[%b]}' % (number, stamps, bids, asks))
+        return Answer(
+            b'{"lastUpdateId":%d,%b"bids":[%b],"asks":[%b]}' % (number, stamps, bids, asks)
+        )
 
     def _klines(self, request: Request) -> Answer:
         desk = self._asked(request)
@@ -479,7 +489,9 @@ class Binance(Venue):
             names = {**_REST_TICKER, "q": turnover}
             row = {names[name]: value for name, value in figures.items() if name in names}
             rows.append({"symbol": desk.instrument.native, **row})
-        return Answer(msgspec.json.encode(rows[0] if is_one and request.product == "spot" else rows))
+        return Answer(
+            msgspec.json.encode(rows[0] if is_one and request.product == "spot" else rows)
+        )
 
 
 _REST_TICKER: Final = {
@@ -507,11 +519,15 @@ _REST_TICKER: Final = {
 
 def _depth_weight(request: Request, is_spot: bool) -> int:  # noqa: FBT001
     depth = integer(request.query, "limit", 100, 5_000)
-    steps = ((100, 5), (500, 25), (1_000, 50), (5_000, 250)) if is_spot else (
-        (50, 2),
-        (100, 5),
-        (500, 10),
-        (5_000, 20),
+    steps = (
+        ((100, 5), (500, 25), (1_000, 50), (5_000, 250))
+        if is_spot
+        else (
+            (50, 2),
+            (100, 5),
+            (500, 10),
+            (5_000, 20),
+        )
     )
     return next(weight for most, weight in steps if depth <= most)
 
@@ -562,7 +578,11 @@ def _symbol(desk: Desk) -> dict[str, Any]:
             "permissions": [],
         }
     is_linear = instrument.product == "linear"
-    state = {"status": "TRADING"} if is_linear else {"contractStatus": "TRADING", "contractSize": int(instrument.contract or 0)}
+    state = (
+        {"status": "TRADING"}
+        if is_linear
+        else {"contractStatus": "TRADING", "contractSize": int(instrument.contract or 0)}
+    )
     return {
         "symbol": instrument.native,
         "pair": instrument.native.partition("_")[0],

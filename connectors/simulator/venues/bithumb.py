@@ -3,7 +3,6 @@
 from typing import Any, ClassVar, Final
 
 from connectors.simulator.desk import Desk, Styles
-from connectors.simulator.market import Fill
 from connectors.simulator.texts import short
 from connectors.simulator.venues import times
 from connectors.simulator.venues.base import Answer
@@ -67,7 +66,9 @@ class Bithumb(Upbit):
         }
         if is_allowed:
             return headers, None
-        return headers, Answer(b'{"error":{"name":429,"message":"Too Many Requests"}}', 429, headers)
+        return headers, Answer(
+            b'{"error":{"name":429,"message":"Too Many Requests"}}', 429, headers
+        )
 
     def failure(self, status: int, name: str, text: str) -> Answer:  # noqa: D102
         # Refused markets come with the status of success.
@@ -83,4 +84,3 @@ class Bithumb(Upbit):
         values = super().day_values(desk)
         rate = desk.rate(8)
         return {**values, b"rate": rate.lstrip(b"-"), b"signed_rate": rate}
-

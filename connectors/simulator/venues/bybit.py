@@ -38,7 +38,8 @@ _SPOT_TRADE: Final = (
     b'{"i":"%b","T":%d,"p":"%b","v":"%b","S":"%b","seq":%d,"s":"%b","BT":false,"RPI":false}'
 )
 _TRADE: Final = (
-    b'{"T":%d,"s":"%b","S":"%b","v":"%b","p":"%b","L":"%b","i":"%b","BT":false,"RPI":false,"seq":%d}'
+    b'{"T":%d,"s":"%b","S":"%b","v":"%b","p":"%b","L":"%b","i":"%b","BT":false,"RPI":false,'
+    b'"seq":%d}'
 )
 _SPOT_BOOK: Final = (
     b'{"topic":"orderbook.%b.%b","ts":%d,"type":"%b","data":{"s":"%b","b":[%b],"a":[%b],"u":%d,'
@@ -95,7 +96,13 @@ class Bybit(Venue):
                 self._turn(connection, *target, is_on=op == "subscribe")
 
     def _answer(
-        self, connection: Connection, request: dict[str, Any], *, is_success: bool, text: str, op: str
+        self,
+        connection: Connection,
+        request: dict[str, Any],
+        *,
+        is_success: bool,
+        text: str,
+        op: str,
     ) -> None:
         name = f"{connection.opened_ms & 0xFFFFFFFF:08x}-sim"
         answer: dict[str, Any] = {"success": is_success, "ret_msg": text, "conn_id": name}
@@ -183,16 +190,22 @@ class Bybit(Venue):
         return [self._ticker(desk, b"delta", changed)] if changed else ()
 
     def _spot_ticker(self, desk: Desk) -> bytes:
-        members = _members({**_day_fields(desk, 4), "usdIndexPrice": desk.price[desk.tape.day.close]})
+        members = _members(
+            {**_day_fields(desk, 4), "usdIndexPrice": desk.price[desk.tape.day.close]}
+        )
         return (
             b'{"topic":"tickers.%b","ts":%d,"type":"snapshot","cs":%d,"data":{"symbol":"%b",%b}}'
             % (desk.native, self.now_ms, desk.update_id, desk.native, members)
         )
 
     def _ticker(self, desk: Desk, kind: bytes, fields: dict[str, bytes]) -> bytes:
-        return (
-            b'{"topic":"tickers.%b","type":"%b","data":{"symbol":"%b",%b},"cs":%d,"ts":%d}'
-            % (desk.native, kind, desk.native, _members(fields), desk.update_id, self.now_ms)
+        return b'{"topic":"tickers.%b","type":"%b","data":{"symbol":"%b",%b},"cs":%d,"ts":%d}' % (
+            desk.native,
+            kind,
+            desk.native,
+            _members(fields),
+            desk.update_id,
+            self.now_ms,
         )
 
     def _fields(self, desk: Desk) -> dict[str, bytes]:
@@ -264,23 +277,20 @@ class Bybit(Venue):
         desk = stream.desk
         stamp_ms = candle.last_ms if candle.count and not is_over else self.now_ms
         texts = _candle_texts(desk, start_ms, candle)
-        row = (
-            b'{"start":%d,"end":%d,"interval":"1","open":"%b","close":"%b","high":"%b","low":"%b",'
-            b'"volume":"%b","turnover":"%b","confirm":%b,"timestamp":%d}'
-        ) % (
-            start_ms,
-            start_ms + 59_999,
-            texts[0],
-            texts[3],
-            texts[1],
-            texts[2],
-            *texts[4:],
-            b"true" if is_over else b"false",
-            stamp_ms,
+        figures = (
+            b'"open":"%b","close":"%b","high":"%b","low":"%b","volume":"%b","turnover":"%b"'
+            % tuple(texts[at] for at in (0, 3, 1, 2, 4, 5))
         )
+        over = b"true" if is_over else b"false"
+        row = b'{"start":%d,"end":%d,"interval":"1",%b,"confirm":%b,"timestamp":%d}'
+        row %= (start_ms, start_ms + 59_999, figures, over, stamp_ms)
         name, now = desk.native, self.now_ms
         if desk.instrument.product == "spot":
-            return b'{"type":"snapshot","topic":"kline.1.%b","data":[%b],"ts":%d}' % (name, row, now)
+            return b'{"type":"snapshot","topic":"kline.1.%b","data":[%b],"ts":%d}' % (
+                name,
+                row,
+                now,
+            )
         return b'{"topic":"kline.1.%b","data":[%b],"ts":%d,"type":"snapshot"}' % (name, row, now)
 
     def _first(self, stream: Stream) -> Iterable[bytes]:
@@ -407,8 +417,7 @@ class Bybit(Venue):
         end_ms = integer(request.query, "end", self.now_ms, 2**53) + 1
         limit = integer(request.query, "limit", 200, 1_000)
         rows = [
-            b'["%d","%b","%b","%b","%b","%b","%b"]'
-            % (minute_ms, *_candle_texts(desk, minute_ms, candle))
+            b'["%d","%b"]' % (minute_ms, b'","'.join(_candle_texts(desk, minute_ms, candle)))
             for minute_ms, candle in reversed(desk.tape.candles(start_ms, end_ms)[-limit:])
         ]
         members = b'"symbol":"%b","list":[%b]' % (desk.native, b",".join(rows))

@@ -60,9 +60,7 @@ _FIGURES: Final = (
     ("yesterday_quote_volume", "yqv", '"%(value)b"'),
     ("yesterday_target_volume", "ytv", '"%(volume)b"'),
 )
-_TICKER: Final = (
-    "{" + ",".join(f'"{name}":{value}' for name, _, value in _FIGURES) + "}"
-).encode()
+_TICKER: Final = ("{" + ",".join(f'"{name}":{value}' for name, _, value in _FIGURES) + "}").encode()
 _SHORT_TICKER: Final = (
     "{" + ",".join(f'"{brief}":{value}' for _, brief, value in _FIGURES) + "}"
 ).encode()
@@ -237,7 +235,9 @@ class Coinone(Venue):
         answer = self._answer(parts[2], desk, request)
         return answer._replace(headers=headers)
 
-    def _answer(self, name: str, desk: Desk | None, request: Request) -> Answer:
+    def _answer(  # noqa: PLR0911  # one a path
+        self, name: str, desk: Desk | None, request: Request
+    ) -> Answer:
         match name, desk:
             case "markets", None:
                 return self._success(b'"markets":%b' % msgspec.json.encode(self._markets()))

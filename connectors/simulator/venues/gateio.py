@@ -107,8 +107,8 @@ class Gateio(Venue):
         for desk, kind, form in targets:
             if is_on:
                 stream = self.open(connection, desk, kind, form)
-                for text in self._first(stream):
-                    self.say(connection, text)
+                for message in self._first(stream):
+                    self.say(connection, message)
             elif (kind, form) in desk.streams:
                 self.leave(connection, desk.streams[kind, form])
 
@@ -149,8 +149,7 @@ class Gateio(Venue):
         if not connection.streams and self.now_ms - connection.heard_ms > _SILENT_MS:
             connection.cut()
 
-    def announce(self, connection: Connection) -> None:
-        """Say that the connection should be replaced."""
+    def announce(self, connection: Connection) -> None:  # noqa: D102
         text = "The connection will soon be closed for a service upgrade. Please reconnect."
         self.say(connection, {"type": "upgrade", "msg": text})
 
@@ -267,7 +266,10 @@ class Gateio(Venue):
         price, places = desk.price, desk.instrument.size_decimals
         over = b"true" if is_over else b"false"
         if desk.instrument.product == "spot":
-            row = b'{"t":"%d","v":"%b","c":"%b","h":"%b","l":"%b","o":"%b","n":"1m_%b","a":"%b","w":%b}'
+            row = (
+                b'{"t":"%d","v":"%b","c":"%b","h":"%b","l":"%b","o":"%b","n":"1m_%b","a":"%b",'
+                b'"w":%b}'
+            )
             row %= (
                 start_ms // 1_000,
                 desk.value(candle.value),
@@ -422,7 +424,9 @@ class Gateio(Venue):
             return desk
         depth = integer(request.query, "limit", 10, 100)
         bids, asks = desk.market.bids.top(depth), desk.market.asks.top(depth)
-        number = b'"id":%d,' % desk.count_updates() if request.query.get("with_id") == "true" else b""
+        number = (
+            b'"id":%d,' % desk.count_updates() if request.query.get("with_id") == "true" else b""
+        )
         if desk.instrument.product == "spot":
             body = b'{%b"current":%d,"update":%d,"asks":[%b],"bids":[%b]}'
             sides = pairs(desk, asks), pairs(desk, bids)

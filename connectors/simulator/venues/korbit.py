@@ -224,7 +224,9 @@ class Korbit(Venue):
 
     def _tickers(self, request: Request) -> Answer:
         names = [name for name in request.query.get("symbol", "").split(",") if name]
-        desks = [desk for desk in self.listed("spot") if desk.instrument.native in names or not names]
+        desks = [
+            desk for desk in self.listed("spot") if desk.instrument.native in names or not names
+        ]
         rows = [b'{"symbol":"%b",%b' % (desk.native, self._figures(desk)[1:]) for desk in desks]
         return Answer(b'{"success":true,"data":[%b]}' % b",".join(rows))
 

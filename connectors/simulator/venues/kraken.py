@@ -277,7 +277,12 @@ class Kraken(Venue):
     def _asked(self, request: Request) -> Desk | None:
         name = request.query.get("pair", "")
         for desk in self.listed("spot"):
-            if name in (_rest_name(desk), _alternative(desk), _ws_name(desk), desk.instrument.native):
+            if name in (
+                _rest_name(desk),
+                _alternative(desk),
+                _ws_name(desk),
+                desk.instrument.native,
+            ):
                 return desk
         return None
 

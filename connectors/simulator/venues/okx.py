@@ -24,7 +24,13 @@ _SILENT_MS: Final = 30_000
 _KEEPALIVE_MS: Final = 60_000
 _NOTICE_MS: Final = 60_000
 _SUBSCRIPTIONS_AN_HOUR: Final = 480
-_DEPTHS: Final = {"books": 400, "books-l2-tbt": 400, "books50-l2-tbt": 50, "books5": 5, "bbo-tbt": 1}
+_DEPTHS: Final = {
+    "books": 400,
+    "books-l2-tbt": 400,
+    "books50-l2-tbt": 50,
+    "books5": 5,
+    "bbo-tbt": 1,
+}
 _FULL: Final = ("books5", "bbo-tbt")
 _KINDS: Final[dict[str, StreamKind]] = {
     "tickers": "ticker",
@@ -89,9 +95,7 @@ class Okx(Venue):
                 return
             self._turn(connection, arg, number, request["op"])
 
-    def _error(
-        self, connection: Connection, number: dict[str, Any], code: str, text: str
-    ) -> None:
+    def _error(self, connection: Connection, number: dict[str, Any], code: str, text: str) -> None:
         error = {"event": "error", "code": code, "msg": text, "connId": _name(connection)}
         self.say(connection, {**number, **error})
 
@@ -112,7 +116,9 @@ class Okx(Venue):
             self._error(connection, number, "60018", wrong)
             return
         if "tbt" in channel and channel != "bbo-tbt":
-            self._error(connection, number, "64003", "Your trading fee tier doesn't meet the requirement")
+            self._error(
+                connection, number, "64003", "Your trading fee tier doesn't meet the requirement"
+            )
             return
         self.say(connection, {**number, "event": op, "arg": arg, "connId": _name(connection)})
         if op == "subscribe":
@@ -129,8 +135,7 @@ class Okx(Venue):
         if upgraded_ms is not None and self.now_ms >= upgraded_ms:
             connection.close(1001, "service upgrade")
 
-    def announce(self, connection: Connection) -> None:
-        """Say that the connection will be closed in a minute."""
+    def announce(self, connection: Connection) -> None:  # noqa: D102
         text = "The connection will soon be closed for a service upgrade. Please reconnect."
         notice = {"event": "notice", "code": "64008", "msg": text, "connId": _name(connection)}
         connection.memory["upgrade_ms"] = self.now_ms + _NOTICE_MS
@@ -176,7 +181,9 @@ class Okx(Venue):
         last = desk.tape.last(1)
         volume = short(day.lots * desk.instrument.lot, desk.instrument.size_decimals)
         is_spot = desk.instrument.product == "spot"
-        currency = desk.value(day.value) if is_spot else short(*desk.base_volume(day.lots, day.base))
+        currency = (
+            desk.value(day.value) if is_spot else short(*desk.base_volume(day.lots, day.base))
+        )
         return (
             b'{"instType":"%b","instId":"%b","last":"%b","lastSz":"%b","askPx":"%b","askSz":"%b",'
             b'"bidPx":"%b","bidSz":"%b","open24h":"%b","high24h":"%b","low24h":"%b","sodUtc0":"%b",'
@@ -313,7 +320,14 @@ class Okx(Venue):
     def _rest_rows(self, desk: Desk, fills: Sequence[Fill]) -> Answer:
         rows = [
             b'{"instId":"%b","side":"%b","sz":"%b","source":"0","px":"%b","tradeId":"%d","ts":"%d"}'
-            % (desk.native, b"buy" if buys else b"sell", desk.size[lots], desk.price[tick], number, ms)
+            % (
+                desk.native,
+                b"buy" if buys else b"sell",
+                desk.size[lots],
+                desk.price[tick],
+                number,
+                ms,
+            )
             for number, ms, buys, tick, lots in reversed(fills)
         ]
         return Answer(b'{"code":"0","msg":"","data":[%b]}' % b",".join(rows))
@@ -397,7 +411,9 @@ def _aggregated(fills: Sequence[Fill]) -> Iterable[tuple[int, int, bool, int, in
 
 def _levels(desk: Desk, levels: Levels) -> bytes:
     price, size = desk.price, desk.size
-    return b",".join([b'["%b","%b","0","%d"]' % (price[t], size[n], n and 1 + n % 7) for t, n in levels])
+    return b",".join(
+        [b'["%b","%b","0","%d"]' % (price[t], size[n], n and 1 + n % 7) for t, n in levels]
+    )
 
 
 def _turnover(desk: Desk, candle: Candle) -> bytes:

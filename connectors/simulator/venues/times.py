@@ -47,7 +47,11 @@ def kst(time_ms: int) -> Parts:
 def iso(time_ms: int, decimals: int = 3) -> bytes:
     """Return `2026-11-27T20:37:49.123Z`, with so many decimals."""
     second = utc(time_ms)
-    return b"%bT%b.%bZ" % (second.date, second.time, (b"%03d" % (time_ms % 1_000)).ljust(decimals, b"0"))
+    return b"%bT%b.%bZ" % (
+        second.date,
+        second.time,
+        (b"%03d" % (time_ms % 1_000)).ljust(decimals, b"0"),
+    )
 
 
 def ms_of(text: str) -> int | None:

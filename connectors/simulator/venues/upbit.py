@@ -173,7 +173,7 @@ class Upbit(Venue):
             connection.memory["up_ms"] = self.now_ms + _UP_MS
             self.say(connection, b'{"status":"UP"}')
 
-    def _error(self, request: Any) -> tuple[str, str] | None:
+    def _error(self, request: Any) -> tuple[str, str] | None:  # noqa: PLR0911  # one a word
         if not isinstance(request, list) or not all(isinstance(part, dict) for part in request):
             return "WRONG_FORMAT", _MESSAGES["WRONG_FORMAT"]
         if not any("ticket" in part for part in request):
@@ -292,7 +292,9 @@ class Upbit(Venue):
         day = desk.tape.day
         opening, close, change = desk.change()
         last = desk.tape.last(1)
-        time_ms, buys, lots = (last[0][1], last[0][2], last[0][4]) if last else (self.now_ms, True, 1)
+        time_ms, buys, lots = (
+            (last[0][1], last[0][2], last[0][4]) if last else (self.now_ms, True, 1)
+        )
         at, price = self.trade_clock(time_ms), desk.price
         rate = desk.rate(10)
         places = desk.instrument.size_decimals
@@ -409,9 +411,7 @@ class Upbit(Venue):
     def _markets(self, request: Request) -> Answer:
         detailed = request.query.get("is_details", request.query.get("isDetails", "")) == "true"
         return Answer(
-            msgspec.json.encode(
-                [self.market_row(desk, detailed) for desk in self.listed("spot")]
-            )
+            msgspec.json.encode([self.market_row(desk, detailed) for desk in self.listed("spot")])
         )
 
     def market_row(self, desk: Desk, is_detailed: bool) -> dict[str, Any]:  # noqa: FBT001
