@@ -22,22 +22,19 @@ from schemas.subscriptions import Stream, StreamKind, Target, subscriptions_of
 START_MS = 1_790_000_000_000
 
 # Every product of every exchange.
-FEEDS: list[tuple[str, Product]] = [
-    (exchange, product)
-    for exchange, products in {
-        "upbit": ("spot",),
-        "bithumb": ("spot",),
-        "korbit": ("spot",),
-        "coinone": ("spot",),
-        "okx": ("spot", "linear", "inverse"),
-        "bybit": ("spot", "linear", "inverse"),
-        "gateio": ("spot", "linear"),
-        "binance": ("spot", "linear", "inverse"),
-        "kraken": ("spot",),
-        "bitmex": ("inverse", "linear"),
-    }.items()
-    for product in products
-]
+PRODUCTS: dict[str, tuple[Product, ...]] = {
+    "upbit": ("spot",),
+    "bithumb": ("spot",),
+    "korbit": ("spot",),
+    "coinone": ("spot",),
+    "okx": ("spot", "linear", "inverse"),
+    "bybit": ("spot", "linear", "inverse"),
+    "gateio": ("spot", "linear"),
+    "binance": ("spot", "linear", "inverse"),
+    "kraken": ("spot",),
+    "bitmex": ("inverse", "linear"),
+}
+FEEDS = [(exchange, product) for exchange, products in PRODUCTS.items() for product in products]
 
 
 def simulation(
