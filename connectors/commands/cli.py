@@ -22,6 +22,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "simulate": ("simulate", "Serve the ten exchanges on loopback."),
     "replay": ("replay", "Feed recorded frames into the raw topics."),
     "backfill": ("backfill", "Mend minutes from an exchange's own history."),
+    "verify": ("verify", "Hold minutes against the exchange's own klines."),
     "compact": ("compact", "Merge an hour of the archive into Parquet."),
     "restore": ("restore", "Put archived rows back into PostgreSQL."),
     "dlq": ("dlq", "Count, show and replay dead letters."),
