@@ -40,7 +40,7 @@ _ROWS: Final = """
 """
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[datetime]):
     """A time: unix seconds, or ISO 8601, UTC unless it says otherwise."""
 
     name = "time"
@@ -102,9 +102,7 @@ def verify(exchange: str, symbols: tuple[str, ...], since: datetime, until: date
         sys.exit(1)
 
 
-def _range(
-    settings: Settings, exchange: str, since: datetime, until: datetime
-) -> tuple[int, int]:
+def _range(settings: Settings, exchange: str, since: datetime, until: datetime) -> tuple[int, int]:
     if exchange not in settings.exchanges:
         known = ", ".join(settings.exchanges)
         raise SettingsError(f"--exchange {exchange}: expected one of {known}")
