@@ -1,17 +1,13 @@
 """Gate v4: spot and futures, WebSocket, and REST trades and books.
 
-Facts: https://www.gate.com/docs/developers/apiv4/ws/en/ and .../developers/futures/ws/en/. Prices
-and amounts are strings. The size of a futures trade is a number of contracts, and its sign is the
-taker's side; levels of futures books are in contracts.
+Sizes of futures are contracts: those of trades are converted, those of books stay as sent.
 """
 
 from collections.abc import Sequence
 from decimal import Decimal
-from functools import lru_cache
-from typing import Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Final
 
-import msgspec
-from msgspec import Raw, field
+from msgspec import Raw
 
 from schemas.errors import DecodeError
 from schemas.exchanges._common import (
@@ -21,146 +17,26 @@ from schemas.exchanges._common import (
     figure,
     fraction,
     full_levels,
+    is_figure,
+    numbered,
+    salvage,
     underscored,
 )
-from schemas.exchanges._contracts import (
-    IDLE,
-    Market,
-    collected_symbol,
-    contract_amounts,
-    contract_size,
-)
+from schemas.exchanges._contracts import IDLE, collected_symbol, contract_amounts, contract_size
+from schemas.exchanges.gateio import wire
+from schemas.exchanges.gateio.names import contract_of
 from schemas.feeds import Feed
-from schemas.numbers import SUM, exact_product, quotient
+from schemas.numbers import SUM, are_amounts, exact_product, quotient
 from schemas.records import BookUpdate, Kind, Level, TickerUpdate, Trade
-from schemas.symbols import CACHED, dated, perpetual
 from schemas.times import ns_of_ms, ns_of_seconds
 
-_NAME: Final = "gateio"
+_CODE: Final = "gateio"
 
-_Form: TypeAlias = Literal["channel", "rest", "flattened"]
-AnyLevel = TypeVar("AnyLevel")
-
-
-class _Probe(msgspec.Struct, gc=False):
-    """What tells the frames apart, nothing else."""
-
-    channel: str | None = None
-    event: str | None = None
-    type: str | None = None
-    label: str | None = None
-    asks: Raw = Raw()
-    last: Raw = Raw()
-
-
-class _ProbedRow(msgspec.Struct, gc=False):
-    amount: Raw = Raw()
-    size: Raw = Raw()
-
-
-class _SpotTrade(msgspec.Struct, gc=False):
-    id: int
-    create_time_ms: Decimal
-    side: Literal["buy", "sell"]
-    currency_pair: str
-    amount: Decimal
-    price: Decimal
-
-
-class _SpotTradeFrame(msgspec.Struct, gc=False):
-    channel: Literal["spot.trades", "spot.trades_v2"]
-    event: Literal["update"]
-    result: _SpotTrade
-
-
-class _FuturesTrade(msgspec.Struct, gc=False):
-    id: int
-    contract: str
-    size: Decimal
-    price: Decimal
-    create_time: Decimal
-    create_time_ms: Decimal | None = None
-    is_internal: bool = False
-
-
-class _FuturesTradeFrame(msgspec.Struct, gc=False):
-    result: list[_FuturesTrade]
-
-
-class _Ticker(msgspec.Struct, gc=False):
-    currency_pair: str | None = None
-    last: Raw = Raw()
-    high_24h: Raw = Raw()
-    low_24h: Raw = Raw()
-    base_volume: Raw = Raw()
-    change_percentage: Raw = Raw()
-    time_ms: Raw = Raw()
-
-
-class _TickerFrame(msgspec.Struct, gc=False):
-    result: _Ticker
-    time_ms: Raw = Raw()
-    time: Raw = Raw()
-
-
-class _FuturesTicker(msgspec.Struct, gc=False):
-    contract: str
-    last: Raw = Raw()
-    high_24h: Raw = Raw()
-    low_24h: Raw = Raw()
-    volume_24h_base: Raw = Raw()
-    change_percentage: Raw = Raw()
-
-
-class _FuturesTickerFrame(msgspec.Struct, gc=False):
-    result: list[_FuturesTicker]
-    time_ms: Raw = Raw()
-    time: Raw = Raw()
-
-
-class _FuturesLevel(msgspec.Struct, gc=False):
-    price: Decimal = field(name="p")
-    size: Decimal = field(name="s")
-
-
-class _LimitedBook(msgspec.Struct, gc=False):
-    pair: str = field(name="s")
-    time_ms: int = field(name="t")
-    last_update_id: int = field(name="lastUpdateId")
-    bids: list[Level]
-    asks: list[Level]
-
-
-class _LimitedBookFrame(msgspec.Struct, gc=False):
-    result: _LimitedBook
-
-
-class _Changes(msgspec.Struct, Generic[AnyLevel], gc=False):
-    """Changed levels: `s` is a market in `order_book_update`, and a stream in `obu`."""
-
-    name: str = field(name="s")
-    time_ms: int = field(name="t")
-    last_id: int = field(name="u")
-    first_id: int | None = field(default=None, name="U")
-    bids: list[AnyLevel] | None = field(default=None, name="b")
-    asks: list[AnyLevel] | None = field(default=None, name="a")
-    full: bool = False
-    depth: int | None = field(default=None, name="l")
-
-
-class _ChangesFrame(msgspec.Struct, Generic[AnyLevel], gc=False):
-    channel: str
-    result: _Changes[AnyLevel]
-
-
-class _RestBook(msgspec.Struct, gc=False):
-    """A book over REST: of futures the levels are objects, and the time is in seconds."""
-
-    id: int
-    asks: list[Level | _FuturesLevel]
-    bids: list[Level | _FuturesLevel]
-    update: Decimal | None = None
-
+# What a message without a channel is.
+_REST_SPOT: Final = "REST, spot"
+_REST_FUTURES: Final = "REST, futures"
+_REST_BOOK: Final = "REST, book"
+_FLATTENED: Final = "flattened"
 
 _KINDS: Final[dict[str, Kind]] = {
     "spot.trades": "trade",
@@ -174,125 +50,169 @@ _KINDS: Final[dict[str, Kind]] = {
     "spot.obu": "orderbook",
     "futures.obu": "orderbook",
 }
-# Streams that send their own whole book first, in frames without an event.
+# Their frames name no event.
 _STREAMS: Final = frozenset({"spot.obu", "futures.obu"})
 _ONE: Final = Decimal(1)
-# Milliseconds of 1970 are seconds of the years to come: the size of a time tells its unit.
+# Milliseconds of 1973 are seconds of the year 5138: the size of a time tells its unit.
 _LARGEST_SECONDS: Final = 100_000_000_000
-
-# Not strict about types: a string of digits is an integer here, which REST sends.
-_spot_trade_frame: Final = msgspec.json.Decoder(_SpotTradeFrame, strict=False)
-_rest_trades: Final = msgspec.json.Decoder(list[_SpotTrade], strict=False)
-_futures_trade_frame: Final = msgspec.json.Decoder(_FuturesTradeFrame, strict=False)
-_futures_rest_trades: Final = msgspec.json.Decoder(list[_FuturesTrade], strict=False)
-_ticker_frame: Final = msgspec.json.Decoder(_TickerFrame)
-_futures_ticker_frame: Final = msgspec.json.Decoder(_FuturesTickerFrame)
-_ticker: Final = msgspec.json.Decoder(_Ticker)
-_limited_book_frame: Final = msgspec.json.Decoder(_LimitedBookFrame)
-_changes_frame: Final = msgspec.json.Decoder(_ChangesFrame[Level], strict=False)
-_futures_changes_frame: Final = msgspec.json.Decoder(_ChangesFrame[_FuturesLevel], strict=False)
-_rest_book: Final = msgspec.json.Decoder(_RestBook)
-_probe: Final = msgspec.json.Decoder(_Probe)
-_probed_rows: Final = msgspec.json.Decoder(list[_ProbedRow])
 
 
 def kind(frame: bytes) -> Kind:
-    """What the frame carries.
+    """Return what the frame carries.
 
     Raises:
         DecodeError: It is not a message of Gate.
     """
-    with decoding(_NAME):
-        return _classified(frame)[0]
+    with decoding(_CODE):
+        return _classify(frame)[0]
 
 
 def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:
-    """The trades of the frame, in its order; what the insurance fund took over is left out.
+    """Return the trades of the frame, in its order; those of the insurance fund are left out.
 
     Raises:
-        DecodeError: A field is missing or wrong, or the size of a contract is not configured.
+        DecodeError: No row is a trade, or the size of a contract is not configured.
     """
+    trades = trades_fast(frame)
+    return trades_plain(frame, feed) if trades is None else trades
+
+
+def trades_fast(frame: bytes) -> list[Trade] | None:
+    """Return the trade of a spot frame, which a look at its kind first would cost a half more."""
     try:
-        return [_spot_trade(_spot_trade_frame.decode(frame).result)]
+        return [_spot_trade(wire.spot_trade_frame.decode(frame).result)]
     except FAILURES:
-        pass  # the second look finds the words for what was wrong, and the other forms
-    with decoding(_NAME):
-        frame_kind, form, channel = _classified(frame)
+        return None
+
+
+def trades_plain(frame: bytes, feed: Feed) -> list[Trade]:
+    """Return what :func:`decode_trades` does, row by row."""
+
+    def spot_trade(raw: Raw) -> Trade | None:
+        row = wire.spot_trade.decode(raw)
+        return _spot_trade(row) if row.amount else None
+
+    def futures_trade(raw: Raw) -> Trade | None:
+        row = wire.futures_trade.decode(raw)
+        # The insurance fund or other traders had to take over an internal one.
+        return None if row.is_internal or not row.size else _futures_trade(row, feed)
+
+    with decoding(_CODE):
+        frame_kind, source = _classify(frame)
         if frame_kind != "trade":
             return []
-        if channel == "rest futures":
-            return _futures_trades(_futures_rest_trades.decode(frame), feed)
-        if form == "rest":
-            return [_spot_trade(row) for row in _rest_trades.decode(frame)]
-        if channel == "futures.trades":
-            return _futures_trades(_futures_trade_frame.decode(frame).result, feed)
-        return [_spot_trade(_spot_trade_frame.decode(frame).result)]
+        if source == _REST_SPOT:
+            return salvage(numbered(wire.raw_rows.decode(frame), "$"), spot_trade)
+        if source == _REST_FUTURES:
+            return salvage(numbered(wire.raw_rows.decode(frame), "$"), futures_trade)
+        if source == "futures.trades":
+            return salvage(numbered(wire.rows.decode(frame).result, "$.result"), futures_trade)
+        row = wire.spot_trade_frame.decode(frame).result
+        return salvage([("$.result", row)], lambda row: _spot_trade(row) if row.amount else None)
 
 
 def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
-    """The tickers of the frame; a collector's flattened one takes its symbol from the feed.
+    """Return the tickers of the frame; a collector's flattened one takes its symbol from the feed.
 
     Raises:
-        DecodeError: A field is missing or wrong.
+        DecodeError: No row is a ticker.
     """
-    with decoding(_NAME):
-        frame_kind, form, channel = _classified(frame)
+    tickers = tickers_fast(frame)
+    return tickers_plain(frame, feed) if tickers is None else tickers
+
+
+def tickers_fast(frame: bytes) -> list[TickerUpdate] | None:
+    """Return the ticker of a spot frame of which nothing is missing.
+
+    Figures that are decoded as numbers and checked together make the decode twice as fast.
+    """
+    try:
+        return [_ticker_of_numbers(wire.ticker_numbers_frame.decode(frame))]
+    except FAILURES:
+        return None
+
+
+def tickers_plain(frame: bytes, feed: Feed) -> list[TickerUpdate]:
+    """Return what :func:`decode_tickers` does, figure by figure."""
+    with decoding(_CODE):
+        frame_kind, source = _classify(frame)
         if frame_kind != "ticker":
             return []
-        if channel == "futures.tickers":
-            futures_frame = _futures_ticker_frame.decode(frame)
-            time_ns = _time_ns(futures_frame.time_ms, futures_frame.time)
-            return [_futures_ticker_update(row, time_ns) for row in futures_frame.result]
-        if form == "flattened":
-            ticker = _ticker.decode(frame)
-            return [_ticker_update(ticker, _time_ns(ticker.time_ms, Raw()), feed)]
-        ticker_frame = _ticker_frame.decode(frame)
-        time_ns = _time_ns(ticker_frame.time_ms, ticker_frame.time)
-        return [_ticker_update(ticker_frame.result, time_ns, feed)]
+        if source == _FLATTENED:
+            ticker = wire.spot_ticker.decode(frame)
+            return [_spot_ticker(ticker, _time_ns(ticker.time_ms, Raw()), feed)]
+        if source == "futures.tickers":
+            head = wire.rows.decode(frame)
+            time_ns = _time_ns(head.time_ms, head.time)
+            return salvage(
+                numbered(head.result, "$.result"),
+                lambda row: _futures_ticker(wire.futures_ticker.decode(row), time_ns),
+            )
+        decoded = wire.spot_ticker_frame.decode(frame)
+        return [_spot_ticker(decoded.result, _time_ns(decoded.time_ms, decoded.time), feed)]
 
 
 def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:
-    """The order book updates of the frame; the body of REST takes its symbol from the feed.
+    """Return the order book update of the frame; a body of REST takes its symbol from the feed.
 
     Raises:
         DecodeError: A field is missing or wrong.
     """
-    with decoding(_NAME):
-        frame_kind, form, channel = _classified(frame)
+    updates = books_fast(frame)
+    return books_plain(frame, feed) if updates is None else updates
+
+
+def books_fast(frame: bytes) -> list[BookUpdate] | None:
+    """Return the book of a frame, which a look at its kind first would cost a third more."""
+    try:
+        return [_book(wire.book_frame.decode(frame))]
+    except FAILURES:
+        return None
+
+
+def books_plain(frame: bytes, feed: Feed) -> list[BookUpdate]:
+    """Return what :func:`decode_books` does, after a look at the kind of the frame."""
+    with decoding(_CODE):
+        frame_kind, source = _classify(frame)
         if frame_kind != "orderbook":
             return []
-        if form == "rest":
-            return [_rest_book_update(_rest_book.decode(frame), feed)]
-        if channel == "spot.order_book":
-            return [_limited_book_update(_limited_book_frame.decode(frame).result)]
-        if channel == "futures.order_book_update":
-            return [_changes_update(_futures_changes_frame.decode(frame))]
-        return [_changes_update(_changes_frame.decode(frame))]
+        if source == _REST_BOOK:
+            return [_rest_book(wire.rest_book.decode(frame), feed)]
+        return [_book(wire.book_frame.decode(frame))]
 
 
-def _classified(frame: bytes) -> tuple[Kind, _Form, str]:
-    """The kind, the form, and the channel, of REST bodies "" or "rest futures"."""
+def _classify(frame: bytes) -> tuple[Kind, str]:
+    """Return the kind, and the channel or what a frame without one is."""
     text = frame.strip()
     if text in IDLE:
-        return "control", "channel", ""
+        return "control", ""
     if text[:1] == b"[":
-        rows = _probed_rows.decode(frame)
-        row = rows[0] if rows else _ProbedRow()
-        kind_found: Kind = "trade" if row.amount or row.size else "other"
-        return kind_found, "rest", "rest futures" if row.size else ""
-    probe = _probe.decode(frame)
+        return _classify_rows(frame)
+    probe = wire.probe.decode(frame)
     if probe.channel is not None:
-        return _kind_of(probe.channel, probe.event), "channel", probe.channel
+        return _classify_event(probe.channel, probe.event), probe.channel
     if probe.type is not None or probe.label is not None:
-        return "control", "channel", ""  # a notice, or an error of REST
+        return "control", ""  # a notice, or an error of REST
     if probe.asks:
-        return "orderbook", "rest", ""
+        return "orderbook", _REST_BOOK
     if probe.last:
-        return "ticker", "flattened", ""
+        return "ticker", _FLATTENED
     raise DecodeError("expected an object with channel, asks, last, type or label, or an array")
 
 
-def _kind_of(channel: str, event: str | None) -> Kind:
+def _classify_rows(frame: bytes) -> tuple[Kind, str]:
+    objects = [bytes(row) for row in wire.raw_rows.decode(frame) if bytes(row)[:1] == b"{"]
+    if not objects and frame.strip(b"[] \t\r\n"):
+        raise DecodeError("expected an array of objects")
+    rows = b"".join(objects)
+    if b'"currency_pair"' in rows and b'"amount"' in rows:
+        return "trade", _REST_SPOT
+    if b'"contract"' in rows and b'"size"' in rows:
+        return "trade", _REST_FUTURES
+    return "other", ""
+
+
+def _classify_event(channel: str, event: str | None) -> Kind:
     if event == "update" or (event is None and channel in _STREAMS):
         return _KINDS.get(channel, "other")
     if event is None:
@@ -300,8 +220,9 @@ def _kind_of(channel: str, event: str | None) -> Kind:
     return "control"
 
 
-def _spot_trade(row: _SpotTrade) -> Trade:
+def _spot_trade(row: wire.SpotTrade) -> Trade:
     price, size = row.price, row.amount
+    # By position, because keywords cost 5 % of the whole decode.
     return Trade(
         underscored(row.currency_pair),
         row.id,
@@ -313,77 +234,73 @@ def _spot_trade(row: _SpotTrade) -> Trade:
     )
 
 
-def _futures_trades(rows: list[_FuturesTrade], feed: Feed) -> list[Trade]:
-    trades = []
-    for row in rows:
-        if row.is_internal:  # a liquidation that the insurance fund or other traders had to take
-            continue
-        market = _futures(row.contract)
-        # The inverse contracts of Gate say "0", and are worth a dollar each.
-        unit = contract_size(feed, row.contract, "_") or _ONE
-        size, notional = contract_amounts(row.price, row.size.copy_abs(), unit, market.product)
-        trade = Trade(
-            symbol=market.symbol,
-            trade_id=row.id,
-            time_ns=_futures_time_ns(row),
-            taker_buys=not row.size.is_signed(),
-            price=row.price,
-            size=size,
-            notional=notional,
-        )
-        trades.append(trade)
-    return trades
-
-
-def _futures_time_ns(row: _FuturesTrade) -> int:
-    # Before 2021 there were no milliseconds; REST has seconds with decimals in their field.
-    return _unix_ns(row.create_time if row.create_time_ms is None else row.create_time_ms)
+def _futures_trade(row: wire.FuturesTrade, feed: Feed) -> Trade:
+    market = contract_of(row.contract)
+    # The multiplier of a contract in bitcoin is 0: it is worth a dollar.
+    unit = contract_size(feed, row.contract, "_") or _ONE
+    size, notional = contract_amounts(row.price, row.size.copy_abs(), unit, market.product)
+    return Trade(
+        symbol=market.symbol,
+        trade_id=row.id,
+        time_ns=_unix_ns(row.create_time if row.create_time_ms is None else row.create_time_ms),
+        taker_buys=not row.size.is_signed(),
+        price=row.price,
+        size=size,
+        notional=notional,
+    )
 
 
 def _unix_ns(time: Decimal) -> int:
     """Return the nanoseconds of a time in seconds or milliseconds, whichever its size says."""
-    return ns_of_ms(time) if time.is_finite() and time >= _LARGEST_SECONDS else ns_of_seconds(time)
+    is_seconds = time.is_finite() and time < _LARGEST_SECONDS
+    return ns_of_seconds(time) if is_seconds else ns_of_ms(time)
 
 
-@lru_cache(maxsize=CACHED)
-def _futures(contract: str) -> Market:
-    match contract.split("_"):
-        case [base, quote]:
-            symbol = perpetual(base, quote)
-        case [base, quote, day] if day.startswith("20"):
-            symbol = dated(base, quote, day[2:])
-        case _:
-            raise DecodeError(
-                f"contract {contract[:40]!r}: expected BASE_QUOTE or BASE_QUOTE_YYYYMMDD"
-            )
-    return Market(symbol, "inverse" if quote == "USD" else "linear")
-
-
-def _ticker_update(ticker: _Ticker, time_ns: int | None, feed: Feed) -> TickerUpdate:
-    pair = ticker.currency_pair
-    last = figure(ticker.last, "last")
-    rate = fraction(figure(ticker.change_percentage, "change_percentage"))
-    prev_price = _price_before(last, rate)
+def _ticker_of_numbers(frame: wire.TickerNumbersFrame) -> TickerUpdate:
+    row = frame.result
+    percentage = row.change_percentage
+    amounts = (row.last, row.high_24h, row.low_24h, row.base_volume)
+    if not (are_amounts(amounts) and is_figure(percentage)):
+        raise DecodeError("expected figures that are surely in bounds")
+    rate = fraction(percentage)
+    prev_price = _price_before(row.last, rate)
     return TickerUpdate(
-        symbol=collected_symbol(feed) if pair is None else underscored(pair),
-        time_ns=time_ns,
+        symbol=underscored(row.currency_pair),
+        time_ns=ns_of_ms(frame.time_ms),
         is_delta=False,
         opening_price=prev_price,
-        trade_price=last,
-        max_price=figure(ticker.high_24h, "high_24h"),
-        min_price=figure(ticker.low_24h, "low_24h"),
+        trade_price=row.last,
+        max_price=row.high_24h,
+        min_price=row.low_24h,
         prev_closing_price=prev_price,
-        acc_trade_volume_24h=figure(ticker.base_volume, "base_volume"),
+        acc_trade_volume_24h=row.base_volume,
         signed_change_rate=rate,
     )
 
 
-def _futures_ticker_update(ticker: _FuturesTicker, time_ns: int | None) -> TickerUpdate:
+def _spot_ticker(ticker: wire.SpotTicker, time_ns: int | None, feed: Feed) -> TickerUpdate:
+    pair = ticker.currency_pair
+    symbol = collected_symbol(feed) if pair is None else underscored(pair)
+    volume = figure(ticker.base_volume, "base_volume")
+    return _ticker(ticker, symbol, time_ns, volume)
+
+
+def _futures_ticker(ticker: wire.FuturesTicker, time_ns: int | None) -> TickerUpdate:
+    volume = figure(ticker.volume_24h_base, "volume_24h_base")
+    return _ticker(ticker, contract_of(ticker.contract).symbol, time_ns, volume)
+
+
+def _ticker(
+    ticker: wire.SpotTicker | wire.FuturesTicker,
+    symbol: str,
+    time_ns: int | None,
+    volume: Decimal | None,
+) -> TickerUpdate:
     last = figure(ticker.last, "last")
     rate = fraction(figure(ticker.change_percentage, "change_percentage"))
     prev_price = _price_before(last, rate)
     return TickerUpdate(
-        symbol=_futures(ticker.contract).symbol,
+        symbol=symbol,
         time_ns=time_ns,
         is_delta=False,
         opening_price=prev_price,
@@ -391,17 +308,17 @@ def _futures_ticker_update(ticker: _FuturesTicker, time_ns: int | None) -> Ticke
         max_price=figure(ticker.high_24h, "high_24h"),
         min_price=figure(ticker.low_24h, "low_24h"),
         prev_closing_price=prev_price,
-        acc_trade_volume_24h=figure(ticker.volume_24h_base, "volume_24h_base"),
+        acc_trade_volume_24h=volume,
         signed_change_rate=rate,
     )
 
 
 def _price_before(last: Decimal | None, rate: Decimal | None) -> Decimal | None:
-    """The price of 24 hours ago, which Gate says only by the rate of the change since."""
+    """Return the price of 24 hours ago, which Gate says only by the rate of the change since."""
     if last is None or rate is None:
         return None
     growth = SUM.add(_ONE, rate)
-    # A market that lost everything had a price that nobody can know.
+    # Nobody can know the price of a market that has lost everything.
     return quotient(last, growth) if growth > 0 else None
 
 
@@ -413,7 +330,25 @@ def _time_ns(time_ms: Raw, time_s: Raw) -> int | None:
     return None if seconds is None else ns_of_seconds(seconds)
 
 
-def _limited_book_update(book: _LimitedBook) -> BookUpdate:
+def _book(frame: wire.AnyBookFrame) -> BookUpdate:
+    match frame:
+        case wire.LimitedBookFrame():
+            return _limited_book(frame.result)
+        case wire.ChangesFrame():
+            changes = frame.result
+            return _changes(changes, underscored(changes.name), changes.depth, is_stream=False)
+        case wire.FuturesChangesFrame():
+            symbol = contract_of(frame.result.name).symbol
+            return _changes(frame.result, symbol, frame.result.depth, is_stream=False)
+        case wire.FuturesStreamFrame():
+            contract, depth = _stream(frame.result.name)
+            return _changes(frame.result, contract_of(contract).symbol, depth, is_stream=True)
+        case wire.StreamFrame():
+            pair, depth = _stream(frame.result.name)
+            return _changes(frame.result, underscored(pair), depth, is_stream=True)
+
+
+def _limited_book(book: wire.LimitedBook) -> BookUpdate:
     return BookUpdate(
         symbol=underscored(book.pair),
         time_ns=ns_of_ms(book.time_ms),
@@ -425,52 +360,55 @@ def _limited_book_update(book: _LimitedBook) -> BookUpdate:
     )
 
 
-def _changes_update(frame: _ChangesFrame[Level] | _ChangesFrame[_FuturesLevel]) -> BookUpdate:
-    changes = frame.result
-    is_stream = frame.channel in _STREAMS
-    native, depth = _stream(changes.name) if is_stream else (changes.name, changes.depth)
+def _changes(
+    changes: wire.Changes[Level] | wire.Changes[wire.FuturesLevel],
+    symbol: str,
+    depth: int | None,
+    *,
+    is_stream: bool,
+) -> BookUpdate:
     if changes.first_id is None and not changes.full:
         raise DecodeError("missing field `U`, expected the first update's id - at `$.result`")
-    # A stream leaves out a side on which nothing changed; nothing else does.
+    # Only a change of a stream leaves out a side.
     if (changes.full or not is_stream) and (changes.bids is None or changes.asks is None):
         raise DecodeError("missing field `b` or `a`, expected both sides - at `$.result`")
-    side = full_levels if changes.full else changed_levels
-    is_spot = frame.channel.startswith("spot.")
+    levels = full_levels if changes.full else changed_levels
     return BookUpdate(
-        symbol=underscored(native) if is_spot else _futures(native).symbol,
+        symbol=symbol,
         time_ns=ns_of_ms(changes.time_ms),
         is_snapshot=changes.full,
-        bids=side(_levels(changes.bids), "$.result.b"),
-        asks=side(_levels(changes.asks), "$.result.a"),
+        bids=levels(_levels(changes.bids), "$.result.b"),
+        asks=levels(_levels(changes.asks), "$.result.a"),
         sequence_rule="consecutive",
         first_id=changes.first_id,
         last_id=changes.last_id,
-        # The stream sends its own whole book first.
+        # A stream sends its own whole book first.
         needs_snapshot=not (is_stream or changes.full),
         depth=depth,
     )
 
 
 def _stream(name: str) -> tuple[str, int]:
+    """Return the market and the depth of a stream."""
     match name.split("."):
-        case ["ob", pair, ("50" | "400") as depth]:
-            return pair, int(depth)
+        case ["ob", market, ("50" | "400") as depth]:
+            return market, int(depth)
         case _:
             raise DecodeError(f"stream {name[:40]!r}: expected ob.BASE_QUOTE.50 or .400")
 
 
-def _levels(rows: Sequence[Level | _FuturesLevel] | None) -> list[Level]:
+def _levels(rows: Sequence[Level | wire.FuturesLevel] | None) -> list[Level]:
     if not rows:
         return []
     return [row if isinstance(row, tuple) else (row.price, row.size) for row in rows]
 
 
-def _rest_book_update(book: _RestBook, feed: Feed) -> BookUpdate:
+def _rest_book(book: wire.RestBook, feed: Feed) -> BookUpdate:
     native = feed.native_symbol
     if native is None:
         symbol = collected_symbol(feed)
     else:
-        symbol = underscored(native) if feed.product == "spot" else _futures(native).symbol
+        symbol = underscored(native) if feed.product == "spot" else contract_of(native).symbol
     return BookUpdate(
         symbol=symbol,
         time_ns=None if book.update is None else _unix_ns(book.update),

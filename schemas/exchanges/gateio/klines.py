@@ -11,7 +11,7 @@ import msgspec
 from schemas.exchanges._common import decoding, underscored
 from schemas.exchanges._contracts import contract_size
 from schemas.exchanges._klines import exact, minute_of, native_of
-from schemas.exchanges.gateio.decode import _futures
+from schemas.exchanges.gateio.names import contract_of
 from schemas.feeds import Feed
 from schemas.histories import Market
 from schemas.klines import Kline, KlineConventions, KlineSource
@@ -106,7 +106,7 @@ def _of_bar(bar: _Bar, feed: Feed) -> Kline:
         symbol = underscored(native)
         volume, notional = bar.a, bar.v
     else:
-        symbol = _futures(native).symbol
+        symbol = contract_of(native).symbol
         volume, notional = exact(bar.v, contract_size(feed, native, "_")), bar.sum
         if feed.product == "inverse":
             volume, notional = None, volume  # contracts of dollars; their base is not said

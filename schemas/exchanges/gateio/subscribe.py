@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from schemas.exchanges.gateio.names import contract_of
 from schemas.histories import Request
 from schemas.instruments import (
     TRADING,
@@ -18,7 +19,7 @@ from schemas.instruments import (
 )
 from schemas.records import Product
 from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks, message_of
-from schemas.symbols import perpetual, spot
+from schemas.symbols import spot
 
 _CHANNELS: Final = {"ticker": "tickers", "orderbook": "order_book_update", "trade": "trades"}
 _PER_REQUEST: Final = 100
@@ -103,12 +104,11 @@ def _pair(row: Row, turnover: dict[str, object]) -> Instrument:
 
 def _contract(product: Product, row: Row, turnover: dict[str, object]) -> Instrument:
     native = str(row["name"])
-    base, _, quote = native.partition("_")
     status = "delisting" if row.get("in_delisting") else str(row.get("status", TRADING))
     return Instrument(
         product=product,
         native_symbol=native,
-        symbol=perpetual(base, quote),
+        symbol=contract_of(native).symbol,
         status=status,
         tick_size=decimal_of(row.get("order_price_round")),
         # A contract in bitcoin has the multiplier 0 and is worth a dollar.

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import DecodeError
 from schemas.exchanges.bybit import decode as bybit
+from schemas.exchanges.gateio import decode as gateio
 from schemas.exchanges.okx import decode as okx
 from schemas.feeds import Feed
 from tests.schemas.exchanges.frames import broken, lines
@@ -28,7 +29,28 @@ class Pair(NamedTuple):
 
 OKX = Feed("okx", contract_sizes=OKX_SIZES)  # type: ignore[arg-type]
 BYBIT = Feed("bybit", "linear")
+GATEIO = Feed("gateio")
 PAIRS = {
+    "gateio trades": Pair(
+        gateio.trades_fast,
+        lambda frame: gateio.trades_plain(frame, GATEIO),
+        lines("gateio-trade.jsonl"),
+    ),
+    "gateio tickers": Pair(
+        gateio.tickers_fast,
+        lambda frame: gateio.tickers_plain(frame, GATEIO),
+        lines("gateio-ticker.jsonl")[9:],
+    ),
+    "gateio books": Pair(
+        gateio.books_fast,
+        lambda frame: gateio.books_plain(frame, GATEIO),
+        lines(
+            "gateio-orderbook.jsonl",
+            "gateio-orderbook-docs.jsonl",
+            "gateio-orderbook-limited.jsonl",
+            "gateio-orderbook-obu.jsonl",
+        ),
+    ),
     "bybit trades": Pair(
         lambda frame: bybit.trades_fast(frame, BYBIT),
         lambda frame: bybit.trades_plain(frame, BYBIT),
