@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 DataSource: TypeAlias = Literal["simulator", "replay", "live", "none"]
 
-FLOWS: Final = ("taker_volume", "ticker", "orderbook")
+FLOWS: Final = ("taker_volume", "ticker", "orderbook", "audit")
 # Waits for the object store, which the first time takes minutes to build.
 ARCHIVE: Final = "archive"
 

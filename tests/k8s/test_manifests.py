@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 K8S = ROOT / "k8s"
 VERSION = "1.34"
 KUSTOMIZE = ("kustomization.yaml", "alerts.yaml", "pipeline.yaml")
-FLOWS = ("taker-volume", "ticker", "orderbook", "archive")
+FLOWS = ("collect", "taker-volume", "ticker", "orderbook", "audit", "archive")
 
 
 def documents() -> list[tuple[str, dict[str, Any]]]:
