@@ -5,6 +5,7 @@
     MarketflowError
     ├── SettingsError          stop: the configuration or the environment is wrong
     ├── SchemaTooNewError      stop: the database was migrated by a newer release
+    ├── StateTooNewError       stop: a newer release wrote the recovery store
     ├── DecodeError            dead-letter: this record cannot be understood
     ├── FeedError
     │   ├── SequenceGapError       resubscribe: an update of the book is missing
@@ -28,6 +29,10 @@ class SettingsError(MarketflowError):
 
 class SchemaTooNewError(MarketflowError):
     """The database holds migrations that this release does not know."""
+
+
+class StateTooNewError(MarketflowError):
+    """The recovery store holds state in a form that this release does not know."""
 
 
 class DecodeError(MarketflowError):

@@ -6,6 +6,7 @@ Where a division is needed (contracts into base units), it is rounded half-even 
 
 import decimal
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Final
 
@@ -37,6 +38,11 @@ QUOTIENT: Final = decimal.Context(
 QUOTIENT_QUANTUM: Final = Decimal("1e-12")
 
 _multiply: Final = PRODUCT.multiply
+
+
+def exact() -> AbstractContextManager[decimal.Context]:
+    """Return the context of sums, to be entered: what is not exact raises in it."""
+    return decimal.localcontext(SUM)
 
 
 def exact_product(price: Decimal, size: Decimal) -> Decimal:

@@ -7,7 +7,7 @@ hold no reference cycles, which lets the garbage collector ignore them (``gc=Fal
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -82,6 +82,9 @@ class Ticker(msgspec.Struct, frozen=True, gc=False):
     signed_change_rate: Decimal | None
     """A fraction, 0.01 is one percent; `None` where the previous close is zero or missing."""
 
+
+BANDS_BPS: Final = (5, 10, 25, 50, 100)
+"""Distances from the middle of a book whose volumes are in its minutes, in 1/10,000."""
 
 Level: TypeAlias = tuple[Decimal, Decimal]
 """Price and size. In a delta, size zero removes the price."""

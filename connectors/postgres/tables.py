@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, LiteralString, NamedTuple, TypeVar
 
 from psycopg import sql
 
-from schemas.records import AuditMinute, BookMinute, KlineFigures, TakerVolume, Ticker
+from schemas.records import BANDS_BPS, AuditMinute, BookMinute, KlineFigures, TakerVolume, Ticker
 
 R = TypeVar("R", bound=TakerVolume | Ticker | BookMinute | AuditMinute)
 
@@ -171,7 +171,7 @@ ORDERBOOK_MINUTE: Final[Table[BookMinute]] = Table(
         *_columns("numeric", "imbalance", "imbalance_twa"),
         *(
             column
-            for bps in (5, 10, 25, 50, 100)
+            for bps in BANDS_BPS
             for column in (
                 *_columns("numeric", f"depth_{bps}bps_bid", f"depth_{bps}bps_ask"),
                 Column(f"depth_{bps}bps_truncated", "boolean"),

@@ -45,6 +45,12 @@ BOOKS_LOST: Final = Counter(
     "Order books that became invalid: an update was missing (gap) or a checksum differed",
     ("exchange", "why"),
 )
+BOOKS_STALE: Final = Counter(
+    "marketflow_books_stale", "Order book updates dropped as older than the book", ("exchange",)
+)
+CHECKSUMS: Final = Counter(
+    "marketflow_books_verified", "Checksums of order books that matched", ("exchange",)
+)
 SNAPSHOT_REQUESTS: Final = Counter(
     "marketflow_snapshot_requests", "Snapshots that the collector was asked for", ("exchange",)
 )

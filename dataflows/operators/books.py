@@ -11,16 +11,18 @@ from bytewax.operators import KeyedStream, StatefulBatchLogic
 from typing_extensions import override
 
 from connectors.process import clock, metrics
-from dataflows.domain.books.publisher import BookFeed, BookFeedState, BookOutput
+from dataflows.domain.books.book import Book
+from dataflows.domain.books.publisher import BookOutput, BookPublisher, BookPublisherState
 from dataflows.domain.books.reader import BookBatch
 from dataflows.operators.keys import split_key
 from schemas.errors import SequenceGapError
+from schemas.numbers import exact
 from schemas.settings import OrderbookSettings
 from schemas.times import NS_PER_MS
 
 log: Final = logging.getLogger("marketflow.books")
 
-KeyedBookState: TypeAlias = tuple[str, BookFeedState | None]
+KeyedBookState: TypeAlias = tuple[str, BookPublisherState | None]
 
 
 class BookLogic(StatefulBatchLogic[BookBatch, BookOutput, KeyedBookState]):
@@ -29,26 +31,29 @@ class BookLogic(StatefulBatchLogic[BookBatch, BookOutput, KeyedBookState]):
     def __init__(self, settings: OrderbookSettings, state: KeyedBookState | None) -> None:
         self._conflation_ns = settings.conflation_ms * NS_PER_MS
         self._key, self._state = state or ("", None)
-        self._feed: BookFeed | None = None
+        self._publisher: BookPublisher | None = None
         self._was_valid: bool | None = None
         self._release_at_ns: int | None = None
         if state is not None:
-            self._open()
+            with exact():
+                self._open()
 
     @override
     def on_batch(self, values: list[BookBatch]) -> tuple[Iterable[BookOutput], bool]:
-        if self._feed is None:
+        if self._publisher is None:
             self._key = values[0].key
         outputs = []
-        for batch in values:
-            feed = self._feed or self._open()
-            output = feed.fold(batch)
-            if any(output):
-                _report(feed, output)
-                outputs.append(output)
-            if batch.retired:
-                self._feed = None
-        self._note_validity(self._feed.book.is_valid if self._feed else None)
+        with exact():
+            for batch in values:
+                publisher = self._publisher or self._open()
+                output = publisher.fold(batch)
+                if any(output):
+                    _report(publisher, output)
+                    outputs.append(output)
+                _count(publisher.book)
+                if batch.retired:
+                    self._publisher = None
+        self._note_validity(self._publisher.book.is_valid if self._publisher else None)
         if self._conflation_ns:
             self._set_release()
         return outputs, values[-1].retired
@@ -70,21 +75,22 @@ class BookLogic(StatefulBatchLogic[BookBatch, BookOutput, KeyedBookState]):
 
     @override
     def snapshot(self) -> KeyedBookState:
-        return self._key, self._feed.state() if self._feed else self._state
+        with exact():
+            return self._key, self._publisher.state() if self._publisher else self._state
 
-    def _open(self) -> BookFeed:
-        self._feed = BookFeed(*split_key(self._key), self._conflation_ns, self._state)
+    def _open(self) -> BookPublisher:
+        self._publisher = BookPublisher(*split_key(self._key), self._conflation_ns, self._state)
         self._state = None
-        self._note_validity(self._feed.book.is_valid)
-        return self._feed
+        self._note_validity(self._publisher.book.is_valid)
+        return self._publisher
 
     def _released(self) -> list[BookOutput]:
-        summaries = self._feed.release() if self._feed else []
+        summaries = self._publisher.release() if self._publisher else []
         return [BookOutput(summaries, [], [], [])] if summaries else []
 
     def _set_release(self) -> None:
-        """A quiet book must not keep its last state to itself: the wall clock ends its time."""
-        if self._feed is None or not self._feed.holds_summary:
+        """Publish a held summary after `conflation_ms` even if the book stays quiet."""
+        if self._publisher is None or not self._publisher.holds_summary:
             self._release_at_ns = None
         elif self._release_at_ns is None:
             self._release_at_ns = clock.now_ns() + self._conflation_ns
@@ -99,8 +105,17 @@ class BookLogic(StatefulBatchLogic[BookBatch, BookOutput, KeyedBookState]):
         self._was_valid = is_valid
 
 
-def _report(feed: BookFeed, output: BookOutput) -> None:
-    exchange = feed.book.exchange
+def _count(book: Book) -> None:
+    if book.verified:
+        metrics.CHECKSUMS.labels(book.exchange).inc(book.verified)
+        book.verified = 0
+    if book.sequence.stale:
+        metrics.BOOKS_STALE.labels(book.exchange).inc(book.sequence.stale)
+        book.sequence.stale = 0
+
+
+def _report(publisher: BookPublisher, output: BookOutput) -> None:
+    exchange = publisher.book.exchange
     for problem in output.problems:
         why = "gap" if isinstance(problem, SequenceGapError) else "checksum"
         metrics.BOOKS_LOST.labels(exchange, why).inc()
@@ -115,7 +130,7 @@ def books(
     up: KeyedStream[BookBatch],
     settings: OrderbookSettings,
 ) -> KeyedStream[BookOutput]:
-    """Keeps the order book of each symbol.
+    """Keep the order book of each symbol.
 
     Args:
         step_id: Unique within the dataflow; part of the recovery state's key.

@@ -21,10 +21,11 @@ from connectors.process.clock import now_ns
 from connectors.process.environment import checkout
 from dataflows import runtime
 from dataflows.domain.books.book import Book
-from dataflows.domain.books.publisher import BookFeed
+from dataflows.domain.books.publisher import BookPublisher
 from dataflows.domain.books.reader import BookBatch, BookReader
 from dataflows.domain.trades.reader import TradeReader
 from schemas.exchanges import decoder_of
+from schemas.numbers import exact
 from schemas.processed import encode_orderbooks
 from schemas.settings import Settings, parse_settings
 from tests.raw_record import RawRecord
@@ -97,12 +98,13 @@ def _ours(settings: Settings, exchange: str, kind: str, frames: Sequence[bytes])
         if kind == "trade":
             TradeReader(settings, region, "t", 0).read(messages, now_ns())
             continue
-        feeds: dict[str, BookFeed] = {}
+        feeds: dict[str, BookPublisher] = {}
         for key, batch in BookReader(settings, region, "t", 0).read(messages, now_ns()):
             if not isinstance(batch, BookBatch):
                 raise SystemExit(f"{exchange}: a recorded frame was refused: {batch}")
             name, _, symbol = key.partition(":")
-            output = feeds.setdefault(key, BookFeed(name, symbol, 0)).fold(batch)
+            with exact():
+                output = feeds.setdefault(key, BookPublisher(name, symbol, 0)).fold(batch)
             if output.problems:
                 raise SystemExit(f"{exchange}: {output.problems[0]}")
             encode_orderbooks(output.summaries, settings)
@@ -118,10 +120,11 @@ def _same_work(settings: Settings, exchange: str, kind: str, frames: Sequence[by
                 decoder.decode_trades(frame, feed)
             continue
         books: dict[str, Book] = {}
-        for frame in frames:
-            for update in decoder.decode_books(frame, feed):
-                book = books.get(update.symbol)
-                if book is None:
-                    book = books[update.symbol] = Book(exchange, update.symbol)
-                book.apply(update)
+        with exact():
+            for frame in frames:
+                for update in decoder.decode_books(frame, feed):
+                    book = books.get(update.symbol)
+                    if book is None:
+                        book = books[update.symbol] = Book(exchange, update.symbol)
+                    book.apply(update)
     return len(frames) * ROUNDS / (time.perf_counter() - started)

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from connectors.process.clock import now_ns
-from dataflows.domain.books.publisher import BookFeed
+from dataflows.domain.books.publisher import BookPublisher
 from dataflows.domain.books.reader import BookBatch, BookReader
 from dataflows.domain.tickers.reader import TickerReader
 from dataflows.domain.tickers.ticker import SymbolTicker, TickerBatch
@@ -297,12 +297,12 @@ def with_snapshot(exchange: str, name: str) -> list[bytes]:
 
 
 def problems(exchange: str, key: str, frames: Sequence[bytes]) -> list[str]:
-    feeds: dict[str, BookFeed] = {}
+    feeds: dict[str, BookPublisher] = {}
     found = []
     for item_key, item in read(exchange, "orderbook", key, frames):
         if isinstance(item, BookBatch):
             owner, symbol = item_key.split(":")
-            output = feeds.setdefault(item_key, BookFeed(owner, symbol, 0)).fold(item)
+            output = feeds.setdefault(item_key, BookPublisher(owner, symbol, 0)).fold(item)
             found += [str(problem) for problem in output.problems]
     return found
 
@@ -336,6 +336,6 @@ def test_a_book_is_never_published_before_its_first_snapshot(
     ]
     for item_key, item in read(exchange, kind, key, changes):
         assert isinstance(item, BookBatch)
-        output = BookFeed(exchange, item_key.partition(":")[2], 0).fold(item)
+        output = BookPublisher(exchange, item_key.partition(":")[2], 0).fold(item)
         assert not output.summaries
         assert output.requests or not item.updates

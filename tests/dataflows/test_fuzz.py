@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connectors.process.clock import now_ns
-from dataflows.domain.books.publisher import BookFeed
+from dataflows.domain.books.publisher import BookPublisher
 from dataflows.domain.books.reader import BookBatch
 from dataflows.domain.tickers.ticker import SymbolTicker, TickerBatch
 from dataflows.operators.keys import split_key
@@ -114,12 +114,12 @@ def assert_untouched(
 
 def records_of(items: Sequence[Any], pipeline: Pipeline) -> dict[str, list[bytes]]:
     """What is published of each symbol; a book that was given up begins anew."""
-    feeds: dict[str, BookFeed] = {}
+    feeds: dict[str, BookPublisher] = {}
     records: dict[str, list[bytes]] = {}
     for item in items:
         found: list[bytes] = []
         if isinstance(item, BookBatch):
-            feed = feeds.setdefault(item.key, BookFeed(*split_key(item.key), 0))
+            feed = feeds.setdefault(item.key, BookPublisher(*split_key(item.key), 0))
             summaries = feed.fold(item).summaries
             found = encode_orderbooks(summaries, pipeline.settings) if summaries else []
             if item.retired:

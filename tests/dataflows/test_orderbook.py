@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from connectors.process.clock import now_ns
-from dataflows.domain.books.publisher import REQUEST_INTERVAL_NS, BookFeed
+from dataflows.domain.books.publisher import REQUEST_INTERVAL_NS, BookPublisher
 from dataflows.domain.books.reader import BookBatch, BookReader
 from schemas.exchanges import decoder_of
 from schemas.numbers import SUM
@@ -166,7 +166,7 @@ def minutes_without_engine(pipeline: Pipeline, recorded: Recorded) -> dict[tuple
     region = settings.exchanges[recorded.exchange].region
     partition = settings.exchanges[recorded.exchange].partitions[0]
     reader = BookReader(settings, region, "t", partition)
-    feeds: dict[str, BookFeed] = {}
+    feeds: dict[str, BookPublisher] = {}
     rows = {}
     batches = [
         reader.read([RawRecord(at, *record, recorded.headers)], now_ns())
@@ -175,7 +175,7 @@ def minutes_without_engine(pipeline: Pipeline, recorded: Recorded) -> dict[tuple
     for key, batch in (item for items in [*batches, reader.finish()] for item in items):
         assert isinstance(batch, BookBatch)
         exchange, symbol = key.split(":")
-        found = feeds.setdefault(key, BookFeed(exchange, symbol, 0)).fold(batch).minutes
+        found = feeds.setdefault(key, BookPublisher(exchange, symbol, 0)).fold(batch).minutes
         rows.update({(row.symbol, row.minute): row for row in found})
     return rows
 

@@ -1,6 +1,5 @@
 """One order book as it is published: what to say of each update, and when to ask for a snapshot."""
 
-from decimal import getcontext, setcontext
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -8,17 +7,17 @@ import msgspec
 from dataflows.domain.books.book import Book
 from dataflows.domain.books.minutes import BookMinutes, BookMinutesState
 from dataflows.domain.books.reader import BookBatch, StampedBookUpdate
+from dataflows.domain.books.whole import WholeBook
 from schemas.errors import FeedError
-from schemas.numbers import SUM
-from schemas.records import BookMinute, BookSummary, SnapshotRequest
+from schemas.records import BookMinute, BookSummary, BookUpdate, SnapshotRequest
 from schemas.times import NS_PER_SECOND, utc_text
 
-# A request may have been for a collector that was not there.
+# A request is repeated: the collector may have been down.
 REQUEST_INTERVAL_NS: Final = 30 * NS_PER_SECOND
 
 NO_SNAPSHOT: Final = "changes of a book that no snapshot came for"
 
-BookFeedState: TypeAlias = tuple[BookMinutesState, int, bytes]
+BookPublisherState: TypeAlias = tuple[BookMinutesState, int, bytes]
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(BookSummary | None).decode
@@ -33,8 +32,8 @@ class BookOutput(NamedTuple):
     problems: list[FeedError]
 
 
-class BookFeed:
-    """The book of one symbol, its minutes, and the records of it.
+class BookPublisher:
+    """The book of one symbol with its minutes, and what is published of both.
 
     Args:
         exchange: The exchange id.
@@ -45,7 +44,11 @@ class BookFeed:
     """
 
     def __init__(
-        self, exchange: str, symbol: str, conflation_ns: int, state: BookFeedState | None = None
+        self,
+        exchange: str,
+        symbol: str,
+        conflation_ns: int,
+        state: BookPublisherState | None = None,
     ) -> None:
         minutes, self._request_due_ns, held = state or (None, 0, b"\xc0")
         self._minutes = BookMinutes(exchange, symbol, minutes)
@@ -63,27 +66,22 @@ class BookFeed:
         return self._held is not None
 
     def fold(self, batch: BookBatch) -> BookOutput:
-        """Takes a batch in."""
+        """Apply a batch; return what it made of the book."""
         output = BookOutput([], [], [], [])
-        context_of_caller = getcontext()
-        setcontext(SUM)  # once, instead of for each update
-        try:
-            for stamped in batch.updates:
-                self._apply(stamped, output)
-        finally:
-            setcontext(context_of_caller)
+        for stamped in batch.updates:
+            self._apply(stamped, output)
         output.minutes.extend(self._minutes.finish(batch.final_before, batch.active))
         if batch.retired:
             output.summaries.extend(self.release())
         return output
 
     def release(self) -> list[BookSummary]:
-        """The summary that was held back, if there is one."""
+        """Return the summary that was held back, if there is one."""
         held, self._held = self._held, None
         return [] if held is None else [held]
 
-    def state(self) -> BookFeedState:
-        """A copy to store, plain values only."""
+    def state(self) -> BookPublisherState:
+        """Return a copy to store, of plain values only."""
         return self._minutes.state(), self._request_due_ns, _encode(self._held)
 
     def _apply(self, stamped: StampedBookUpdate, output: BookOutput) -> None:
@@ -103,7 +101,7 @@ class BookFeed:
                 output.summaries.append(state)
         elif minutes.book.is_valid:
             self._request_due_ns = 0
-        else:
+        elif not _is_subscription(stamped.update):
             self._request(NO_SNAPSHOT, output)
 
     def _conflate(self, summary: BookSummary, output: BookOutput) -> None:
@@ -121,3 +119,8 @@ class BookFeed:
         output.requests.append(
             SnapshotRequest(book.exchange, book.symbol, reason, utc_text(now_ns))
         )
+
+
+def _is_subscription(update: BookUpdate | WholeBook) -> bool:
+    """Return whether this only says how deep the book will be: its snapshot follows."""
+    return isinstance(update, BookUpdate) and update.is_subscription

@@ -7,22 +7,21 @@ offset, so that it does not depend on how the log was cut into batches.
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from decimal import localcontext
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from dataflows.domain.books.whole import WholeBook, in_brief, of_columns
+from dataflows.domain.books.whole import WholeBook, summarize, summarize_fast
 from dataflows.domain.frames import Decode, FrameReader
-from dataflows.domain.trades.minutes import MINUTE_NS, QUIET_MINUTES
+from dataflows.domain.trades.minutes import QUIET_MINUTES
 from schemas.envelope import is_envelope
 from schemas.exchanges import ExchangeDecoder
 from schemas.feeds import Feed
-from schemas.numbers import SUM
+from schemas.numbers import exact
 from schemas.raw import RawMessage, first_logged_ns, logged_at_ns, received_at_ns
 from schemas.records import BookUpdate, DeadLetter, Salvaged
 from schemas.settings import Settings
-from schemas.times import NS_PER_MS, utc_text
+from schemas.times import NS_PER_MINUTE, NS_PER_MS, utc_text
 
 STATE_VERSION: Final = 1
 
@@ -96,7 +95,7 @@ class BookClock:
                 # A book is given up here in the log, not where this batch happens to end.
                 self._close_batch()
         time_ns = max(time_ns, self._open_since_ns)
-        self._active.add(time_ns // MINUTE_NS)
+        self._active.add(time_ns // NS_PER_MINUTE)
         self._updates[update.symbol].append(StampedBookUpdate(time_ns, update, verify))
 
     def pass_time(self, silent_ns: int) -> None:
@@ -105,7 +104,7 @@ class BookClock:
 
     def finish(self) -> None:
         """Makes every minute final that has an update: there will be no more."""
-        self._advance(self.newest_ns + MINUTE_NS + self._lateness_ns)
+        self._advance(self.newest_ns + NS_PER_MINUTE + self._lateness_ns)
 
     def collect(self) -> list[BookBatch]:
         """A batch of each book that has news: updates, or minutes that became final."""
@@ -131,7 +130,7 @@ class BookClock:
 
     def _note_last_minutes(self, updates: Mapping[str, list[StampedBookUpdate]]) -> None:
         for symbol, found in updates.items():
-            self._last_minutes[symbol] = found[-1].time_ns // MINUTE_NS
+            self._last_minutes[symbol] = found[-1].time_ns // NS_PER_MINUTE
 
     def _any_retires(self) -> bool:
         self._note_last_minutes(self._updates)
@@ -140,7 +139,7 @@ class BookClock:
 
     def _advance(self, newest_ns: int) -> bool:
         """Moves event time on; whether minutes became final."""
-        final_before = (newest_ns - self._lateness_ns) // MINUTE_NS
+        final_before = (newest_ns - self._lateness_ns) // NS_PER_MINUTE
         if final_before <= self._final_before:
             return False
         self._set_final_before(final_before)
@@ -148,8 +147,8 @@ class BookClock:
 
     def _set_final_before(self, minute: int) -> None:
         self._final_before = minute
-        self._open_since_ns = minute * MINUTE_NS
-        self._closes_ns = self._open_since_ns + MINUTE_NS + self._lateness_ns
+        self._open_since_ns = minute * NS_PER_MINUTE
+        self._closes_ns = self._open_since_ns + NS_PER_MINUTE + self._lateness_ns
         """When the first minute that is open becomes final."""
 
     def _newly_final(self) -> tuple[int, ...] | None:
@@ -216,7 +215,7 @@ class BookReader:
             messages: In the order of the log.
             now_ns: The wall clock, for records that Kafka has not stamped.
         """
-        with localcontext(SUM):
+        with exact():
             batch = self._frames.read(messages)
         latest_ns = first_logged_ns(messages, now_ns) + self._future_ns
         for exchange, frames in batch.frames.items():
@@ -284,15 +283,18 @@ def _decode_books(decoder: ExchangeDecoder) -> Decode[BookUpdate | WholeBook]:
 
     def decode(frame: bytes, feed: Feed) -> list[BookUpdate | WholeBook]:
         columns = decode_columns(frame)
-        book = None if columns is None else of_columns(columns, frame, feed)
+        book = None if columns is None else summarize_fast(columns, frame, feed, decode_books)
         if book is not None:
             return [book]
         updates = decode_books(frame, feed)
         if not (updates and updates[0].is_snapshot):
             return updates  # type: ignore[return-value]  # nobody will put a whole one into it
-        briefs = [in_brief(update, frame, feed, at) for at, update in enumerate(updates)]
+        wholes = [
+            summarize(update, frame, feed, decode_books, index)
+            for index, update in enumerate(updates)
+        ]
         if isinstance(updates, Salvaged):
-            return Salvaged(briefs, updates.problems, updates.skipped)
-        return briefs
+            return Salvaged(wholes, updates.problems, updates.skipped)
+        return wholes
 
     return decode

@@ -1,4 +1,4 @@
-"""Whole order books in brief: what is published of each, its levels left in the frame.
+"""Whole order books summed up: what is published of each, its levels left in the frame.
 
 Some exchanges send the whole book with every change. Twenty levels a side are eighty decimals, 11
 kB of objects; what is published of a state are its best prices and totals. So a whole frame is
@@ -6,18 +6,20 @@ summed up while its levels are at hand, and they are decoded again in the few ca
 asks for them: the end of a minute, a snapshot of the dataflow, a change of the same book.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 from operator import gt, lt
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
-from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
 from schemas.numbers import are_amounts, sum_of_amounts
 from schemas.records import BookColumns, BookUpdate, SequenceRule
 
 ZERO: Final = Decimal(0)
+
+DecodeBooks: TypeAlias = Callable[[bytes, Feed], list[BookUpdate]]
 
 
 class Figures(msgspec.Struct, frozen=True, gc=False):
@@ -40,6 +42,8 @@ class WholeBook(msgspec.Struct, frozen=True, gc=False):
     figures: Figures
     frame: bytes
     feed: Feed
+    decode: DecodeBooks
+    """How its levels are decoded again."""
     index: int = 0
     """Which of the updates in the frame."""
     sequence_rule: SequenceRule = "none"
@@ -47,12 +51,18 @@ class WholeBook(msgspec.Struct, frozen=True, gc=False):
     depth: int | None = None
 
     def unpacked(self) -> BookUpdate:
-        """The update with its levels."""
-        return decoder_of(self.feed.exchange).decode_books(self.frame, self.feed)[self.index]
+        """Return the update with its levels."""
+        return self.decode(self.frame, self.feed)[self.index]
 
 
-def of_columns(book: BookColumns, frame: bytes, feed: Feed) -> WholeBook | None:
-    """The only book of a frame summed up; `None` where it takes more to check it."""
+def summarize_fast(
+    book: BookColumns, frame: bytes, feed: Feed, decode: DecodeBooks
+) -> WholeBook | None:
+    """Return the only book of a frame summed up; `None` where it takes more to check it.
+
+    Fast path (22 instead of 37 µs for an Upbit book): columns are checked at once, and no level is
+    made. `None` when in doubt; then :func:`summarize` decides.
+    """
     bid_volume, ask_volume = sum_of_amounts(book.bid_sizes), sum_of_amounts(book.ask_sizes)
     if bid_volume is None or ask_volume is None:
         return None
@@ -61,11 +71,13 @@ def of_columns(book: BookColumns, frame: bytes, feed: Feed) -> WholeBook | None:
     figures = _figures(book.bid_prices, book.ask_prices, bid_volume, ask_volume)
     if figures is None:
         return None
-    return WholeBook(book.symbol, book.time_ns, figures, frame, feed)
+    return WholeBook(book.symbol, book.time_ns, figures, frame, feed, decode)
 
 
-def in_brief(update: BookUpdate, frame: bytes, feed: Feed, index: int) -> BookUpdate | WholeBook:
-    """The update summed up, or itself where its book will need the levels. Needs :data:`SUM`."""
+def summarize(
+    update: BookUpdate, frame: bytes, feed: Feed, decode: DecodeBooks, index: int
+) -> BookUpdate | WholeBook:
+    """Return the update summed up, or itself where its book will need the levels."""
     rule = update.sequence_rule
     if not update.is_snapshot or rule not in ("none", "growing") or update.checksum is not None:
         return update
@@ -88,6 +100,7 @@ def in_brief(update: BookUpdate, frame: bytes, feed: Feed, index: int) -> BookUp
         figures,
         frame,
         feed,
+        decode,
         index,
         sequence_rule=rule,
         last_id=update.last_id,
@@ -98,7 +111,7 @@ def in_brief(update: BookUpdate, frame: bytes, feed: Feed, index: int) -> BookUp
 def _figures(
     bids: list[Decimal], asks: list[Decimal], bid_volume: Decimal, ask_volume: Decimal
 ) -> Figures | None:
-    """The figures of a book with these prices; `None` where a side is not in a strict order."""
+    """Return the figures of a book; `None` where a side is not in a strict order."""
     bid, ask = _best(bids, is_bid=True), _best(asks, is_bid=False)
     if bid is None or ask is None:
         return None

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflows.domain.books.book import BUFFERED, STALE_IN_A_ROW, Book, Depth
+from dataflows.domain.books.book import MAX_BUFFERED, Book, Depth
+from dataflows.domain.books.sequence import MAX_STALE_IN_A_ROW
 from schemas.errors import ChecksumMismatchError, FeedError, SequenceGapError
 from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
@@ -169,7 +170,6 @@ def chain(rule: SequenceRule, ids: Any, count: int, **fields: Any) -> list[BookU
 def test_a_chain_without_a_hole_is_applied(rule: SequenceRule, ids: Any) -> None:
     book = book_after(snapshot(10), *chain(rule, ids, 20))
     assert book.is_valid
-    assert book.stale == book.waiting == 0
     assert book.last_id == (10 if rule == "none" else ids(20)["last_id"])
 
 
@@ -190,7 +190,6 @@ def test_a_lost_book_takes_nothing_until_the_next_snapshot(rule: SequenceRule, i
     with pytest.raises(SequenceGapError):
         book.apply(updates[1])
     assert [book.apply(update) for update in updates[2:4]] == [False, False]
-    assert book.waiting == 2
     assert book.apply(snapshot(ids(4)["last_id"]))
     assert book.is_valid
     assert book.apply(updates[4])
@@ -199,39 +198,37 @@ def test_a_lost_book_takes_nothing_until_the_next_snapshot(rule: SequenceRule, i
 @pytest.mark.parametrize(
     ("rule", "ids"), [pair for pair in RULED if pair[0] != "none"], ids=lambda value: str(value)[:9]
 )
-def test_what_a_reconnect_repeats_is_dropped_and_counted(rule: SequenceRule, ids: Any) -> None:
+def test_what_a_reconnect_repeats_is_dropped(rule: SequenceRule, ids: Any) -> None:
     updates = chain(rule, ids, 20)
     book = book_after(snapshot(10), *updates)
     before = sides(book)
     assert [book.apply(update) for update in updates[5:]] == [False] * 15
-    assert book.stale == 15
     assert sides(book) == before
     assert book.apply(delta(rule, **ids(21)))
 
 
 def test_ids_that_start_anew_do_not_freeze_a_book() -> None:
     book = book_after(snapshot(10**9))
-    for at in range(1, STALE_IN_A_ROW + 1):
+    for at in range(1, MAX_STALE_IN_A_ROW + 1):
         assert not book.apply(delta("plus_one", at))
     with pytest.raises(SequenceGapError, match="expected the one after 1000000000"):
-        book.apply(delta("plus_one", STALE_IN_A_ROW + 1))
+        book.apply(delta("plus_one", MAX_STALE_IN_A_ROW + 1))
 
 
 def test_repetitions_between_new_updates_are_never_too_many() -> None:
     book = book_after(snapshot(10))
     for at in range(11, 15):
         assert book.apply(delta("plus_one", at))
-        for _ in range(STALE_IN_A_ROW):
+        for _ in range(MAX_STALE_IN_A_ROW):
             assert not book.apply(delta("plus_one", at))
-    assert book.stale == 4 * STALE_IN_A_ROW
 
 
 def test_full_frames_whose_ids_start_anew_are_taken_after_a_while() -> None:
     book = book_after(snapshot(10**9, sequence_rule="growing"))
-    for at in range(1, STALE_IN_A_ROW + 1):
+    for at in range(1, MAX_STALE_IN_A_ROW + 1):
         assert not book.apply(snapshot(at, sequence_rule="growing", bids=[]))
-    assert book.apply(snapshot(STALE_IN_A_ROW + 1, sequence_rule="growing", bids=[]))
-    assert book.last_id == STALE_IN_A_ROW + 1
+    assert book.apply(snapshot(MAX_STALE_IN_A_ROW + 1, sequence_rule="growing", bids=[]))
+    assert book.last_id == MAX_STALE_IN_A_ROW + 1
 
 
 def test_a_full_frame_that_is_not_newer_is_dropped() -> None:
@@ -239,7 +236,6 @@ def test_a_full_frame_that_is_not_newer_is_dropped() -> None:
     assert not book.apply(snapshot(5, sequence_rule="growing", bids=[]))
     assert not book.apply(snapshot(4, sequence_rule="growing", bids=[]))
     assert book.bids.best == 99
-    assert book.stale == 2
 
 
 def test_the_same_full_frame_again_is_no_change() -> None:
@@ -267,11 +263,10 @@ def test_okx_starting_to_count_anew_is_applied() -> None:
     assert book.last_id == 5
 
 
-def test_deltas_before_a_snapshot_that_comes_in_the_feed_are_dropped_and_counted() -> None:
+def test_deltas_before_a_snapshot_that_comes_in_the_feed_are_dropped() -> None:
     book = Book("bybit", SYMBOL)
     assert not book.apply(delta("plus_one", 11))
     assert not book.apply(delta("plus_one", 12))
-    assert book.waiting == 2
     book.apply(snapshot(12))
     assert sides(book)[0] == [("99", "1"), ("98", "2")]
 
@@ -280,7 +275,6 @@ def test_deltas_before_their_rest_snapshot_are_applied_when_it_comes() -> None:
     book = Book("binance", SYMBOL)
     for at in (11, 12, 13):
         assert not book.apply(delta("consecutive", at, first_id=at, needs_snapshot=True))
-    assert book.waiting == 3
     assert book.apply(snapshot(11))
     assert book.last_id == 13
     assert sides(book)[0][-1] == ("97", "13")
@@ -326,20 +320,20 @@ def test_an_older_rest_snapshot_does_not_turn_a_valid_book_back() -> None:
 
 def test_only_so_many_deltas_wait_and_the_oldest_is_dropped() -> None:
     book = Book("binance", SYMBOL)
-    for at in range(1, BUFFERED + 3):
+    for at in range(1, MAX_BUFFERED + 3):
         book.apply(delta("consecutive", at, first_id=at, needs_snapshot=True))
     with pytest.raises(SequenceGapError, match="update 3 "):
         book.apply(snapshot(1))
     assert book.apply(snapshot(2))
-    assert book.last_id == BUFFERED + 2
+    assert book.last_id == MAX_BUFFERED + 2
 
 
 def test_a_rest_snapshot_may_hold_most_of_the_deltas_that_waited_for_it() -> None:
     book = Book("binance", SYMBOL)
-    for at in range(1, 2 * STALE_IN_A_ROW + 5):
+    for at in range(1, 2 * MAX_STALE_IN_A_ROW + 5):
         book.apply(delta("consecutive", at, first_id=at, needs_snapshot=True))
-    assert book.apply(snapshot(2 * STALE_IN_A_ROW))
-    assert (book.last_id, book.stale) == (2 * STALE_IN_A_ROW + 4, 0)
+    assert book.apply(snapshot(2 * MAX_STALE_IN_A_ROW))
+    assert book.last_id == 2 * MAX_STALE_IN_A_ROW + 4
 
 
 def test_a_rest_snapshot_without_an_id_proves_nothing() -> None:
@@ -533,7 +527,6 @@ def test_recorded_deltas_connect_to_their_rest_snapshot(
     assert replay.errors == at_once.errors == []
     assert at_once.changes == changes
     (book,), (expected,) = replay.books.values(), at_once.books.values()
-    assert book.waiting == late
     assert book.summary(0) == expected.summary(0)
     assert (book.bids.sizes, book.asks.sizes) == (expected.bids.sizes, expected.asks.sizes)
 

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflows.domain.books.publisher import BookFeed
+from dataflows.domain.books.publisher import BookPublisher
 from dataflows.domain.books.reader import BookBatch, BookReader
 from schemas.settings import parse_settings
 from tests.raw_record import RawRecord
@@ -30,7 +30,7 @@ def frame(coin: str, time_ms: int, bid: int) -> bytes:
 def play(frames: list[bytes], cuts: set[int]) -> tuple[list[Any], dict[Any, Any]]:
     """The summaries by book, in order, and the rows."""
     reader = BookReader(SETTINGS, "Korea", "t", 0)
-    feeds: dict[str, BookFeed] = {}
+    feeds: dict[str, BookPublisher] = {}
     summaries: dict[str, list[Any]] = {}
     rows = {}
     records = [RawRecord(at, b"upbit", each) for at, each in enumerate(frames)]
@@ -40,7 +40,7 @@ def play(frames: list[bytes], cuts: set[int]) -> tuple[list[Any], dict[Any, Any]
         for key, batch in items:
             assert isinstance(batch, BookBatch)
             exchange, symbol = key.split(":")
-            feed = feeds.setdefault(key, BookFeed(exchange, symbol, 0))
+            feed = feeds.setdefault(key, BookPublisher(exchange, symbol, 0))
             output = feed.fold(batch)
             summaries.setdefault(key, []).extend(output.summaries)
             rows.update({(row.symbol, row.minute): row for row in output.minutes})

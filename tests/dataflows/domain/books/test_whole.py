@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflows.domain.books.book import Book
-from dataflows.domain.books.minutes import MINUTE_NS, BookMinutes
-from dataflows.domain.books.whole import WholeBook, in_brief, of_columns
+from dataflows.domain.books.minutes import BookMinutes
+from dataflows.domain.books.whole import WholeBook, summarize, summarize_fast
 from schemas.errors import FeedError
 from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
-from schemas.numbers import SUM
 from schemas.records import BookUpdate
+from schemas.times import NS_PER_MINUTE
 from tests.schemas.exchanges.frames import lines, recording
 
 if TYPE_CHECKING:
@@ -44,16 +44,24 @@ def frame_of(bids: Pairs, asks: Pairs, second: int = 0) -> bytes:
 def brief(frame: bytes, feed: Feed = FEED) -> list[BookUpdate | WholeBook]:
     decoder = decoder_of(feed.exchange)
     updates = decoder.decode_books(frame, feed)
-    with localcontext(SUM):
-        found = [in_brief(update, frame, feed, index) for index, update in enumerate(updates)]
+    found = [
+        summarize(update, frame, feed, decoder.decode_books, index)
+        for index, update in enumerate(updates)
+    ]
     columns = decoder.decode_book_columns and decoder.decode_book_columns(frame)
-    by_columns = columns and of_columns(columns, frame, feed)
+    by_columns = columns and summarize_fast(columns, frame, feed, decoder.decode_books)
     assert by_columns is None or found == [by_columns]
     return found
 
 
 def only_brief(bids: Pairs, asks: Pairs) -> BookUpdate | WholeBook:
     (found,) = brief(frame_of(bids, asks))
+    return found
+
+
+def only_whole(bids: Pairs, asks: Pairs) -> WholeBook:
+    found = only_brief(bids, asks)
+    assert isinstance(found, WholeBook)
     return found
 
 
@@ -74,11 +82,15 @@ def test_a_whole_frame_in_brief_has_its_figures_and_gives_its_levels_back() -> N
 
 def test_frames_that_come_most_often_are_summed_up_by_columns() -> None:
     for name in ("upbit-orderbook", "bithumb-orderbook"):
-        decode_columns = decoder_of(name.partition("-")[0]).decode_book_columns
+        decoder = decoder_of(name.partition("-")[0])
+        decode_columns = decoder.decode_book_columns
         assert decode_columns is not None
         found = [decode_columns(frame) for frame in lines(f"{name}.jsonl")]
         feed = Feed(name.partition("-")[0])
-        assert any(columns and of_columns(columns, b"", feed) for columns in found)
+        assert any(
+            columns and summarize_fast(columns, b"", feed, decoder.decode_books)
+            for columns in found
+        )
 
 
 def test_levels_sent_worst_first_have_the_same_figures() -> None:
@@ -109,17 +121,17 @@ def test_a_snapshot_with_a_checksum_keeps_its_levels() -> None:
 
 def test_levels_that_move_under_the_same_figures_are_a_change() -> None:
     book = Book("upbit", "BTC-KRW")
-    first = only_brief([(99, 1), (97, 2)], [(101, 3), (103, 4)])
-    assert book.apply(first)
-    assert not book.apply(first)
-    assert not book.apply(first)
-    assert book.apply(only_brief([(99, 1), (96, 2)], [(101, 3), (103, 4)]))
+    first = only_whole([(99, 1), (97, 2)], [(101, 3), (103, 4)])
+    assert book.replace_lazily(first)
+    assert not book.replace_lazily(first)
+    assert not book.replace_lazily(first)
+    assert book.replace_lazily(only_whole([(99, 1), (96, 2)], [(101, 3), (103, 4)]))
     assert levels_of(book)[0] == {Decimal(99): Decimal("1.5"), Decimal(96): Decimal("2.5")}
 
 
 def test_a_change_of_a_book_in_brief_finds_its_levels() -> None:
     book = Book("upbit", "BTC-KRW")
-    book.apply(only_brief([(99, 1), (98, 2)], [(101, 3), (102, 4)]))
+    book.replace_lazily(only_whole([(99, 1), (98, 2)], [(101, 3), (102, 4)]))
     gone = [(Decimal(99), Decimal(0))]
     assert book.apply(BookUpdate("BTC-KRW", 0, is_snapshot=False, bids=gone, asks=[]))
     assert book.figures.highest_bid == 98
@@ -175,7 +187,7 @@ def assert_same(frames: list[bytes], feed: Feed) -> None:
             if count % 7 == 0:
                 assert levels_of(briefly.book) == levels_of(whole.book)
     for whole, briefly in minutes.values():
-        end = whole.time_ns // MINUTE_NS + 1
+        end = whole.time_ns // NS_PER_MINUTE + 1
         assert briefly.finish(end, []) == whole.finish(end, [])
 
 
