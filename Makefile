@@ -25,7 +25,7 @@ live: $(INSTALLED) ## The same with the real exchanges' data
 	@.venv/bin/marketflow run --data live $(ARGS)
 
 test: $(INSTALLED) ## Run all tests, against real services
-	@.venv/bin/pytest $(ARGS)
+	@.venv/bin/pytest -n 3 --dist loadfile $(ARGS)
 
 test-k8s: $(INSTALLED) ## Run the tests on the cluster that KUBECONFIG names
 	@{ test -n "$$KUBECONFIG" && kubectl get nodes > /dev/null 2>&1; } \
