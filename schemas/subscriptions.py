@@ -58,6 +58,8 @@ class Subscriptions(msgspec.Struct, frozen=True, kw_only=True):
     """Returns the frames that subscribe to streams."""
     renew: Callable[[Target, Sequence[Stream], Sequence[Stream]], list[bytes]]
     """Returns the frames that subscribe anew to some streams of all those of a connection."""
+    replaces: bool = False
+    """Whether a request ends what earlier ones have begun."""
     data: re.Pattern[bytes]
     """Found in data frames alone; its group is the market's name in frames."""
     name_in_frames: Callable[[str], str] = lambda native_symbol: native_symbol
@@ -68,6 +70,8 @@ class Subscriptions(msgspec.Struct, frozen=True, kw_only=True):
     """Whether each stream is confirmed, each request, or nothing; unknown markets may be, too."""
     ping: bytes | None = None
     """The text of a heartbeat; `None`: a ping of the protocol."""
+    pings: Mapping[Product, bytes] = {}
+    """The text of a heartbeat where products differ."""
     ping_seconds: float
     """Between two heartbeats."""
     silence_seconds: float

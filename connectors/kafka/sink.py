@@ -17,7 +17,7 @@ from bytewax.outputs import StatefulSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from typing_extensions import override
 
-from connectors.process.metrics import FLUSH_SECONDS, PRODUCED
+from connectors.process.metrics import FLUSH_SECONDS, PRODUCED, REFUSED
 from connectors.sinks import LaneSink
 from schemas.errors import UndeliveredError
 
@@ -67,6 +67,8 @@ _REFUSED_RECORD: Final = (
 )
 _UNKNOWN_PARTITION: Final = KafkaError._UNKNOWN_PARTITION  # noqa: SLF001
 
+# No topic's limit is below it: what is shorter needs no look.
+_LONG_BYTES: Final = 100_000
 _FULL_QUEUE_WAIT_SECONDS: Final = 0.05
 _PURGE_SECONDS: Final = 1.0
 
@@ -140,6 +142,29 @@ class CheckedProducer:
                 except KafkaException as error:
                     raise self._refused(record, error) from error
 
+    def send_stamped(
+        self, topic: str, partition: int, key: bytes, records: Sequence[tuple[int, bytes]]
+    ) -> None:
+        """Do the same with values of one key, each with its time in milliseconds.
+
+        A value that the topic does not take for its length is lost, logged and counted: it would
+        be refused again after a restart, too.
+        """
+        produce: Callable[..., None] = self._producer.produce
+        for time_ms, value in records:
+            on_delivery = self._on_lost if len(value) > _LONG_BYTES else None
+            deadline = None
+            while True:
+                try:
+                    produce(topic, value, key, partition, on_delivery, time_ms)
+                    break
+                except BufferError:
+                    record = OutRecord(topic, partition, key, value)
+                    deadline = self._wait_for_room(record, deadline)
+                except KafkaException as error:
+                    record = OutRecord(topic, partition, key, value)
+                    raise self._refused(record, error) from error
+
     def poll(self) -> None:
         """Hear of failures, without waiting for any.
 
@@ -211,6 +236,13 @@ class CheckedProducer:
         cause = inner.str() if isinstance(inner, KafkaError) else str(inner)
         self._fail(f"{_place(record)}: a record of {len(record.value or b'')} bytes: {cause}")
         return self._error()
+
+    def _on_lost(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None and error.code() in _REFUSED_RECORD:
+            _log.error("%s [%s]: lost: %s", message.topic(), message.partition(), error.str())
+            REFUSED.labels(message.topic() or "").inc()
+        else:
+            self._on_failed_delivery(error, message)
 
     def _on_failed_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is None:

@@ -71,4 +71,42 @@ AUDITED: Final = Counter(
 )
 ROWS: Final = Counter("marketflow_rows", "Rows written to PostgreSQL", ("table",))
 PRODUCED: Final = Counter("marketflow_produced", "Records delivered to Kafka", ("topic",))
+REFUSED: Final = Counter(
+    "marketflow_refused", "Frames that were longer than their topic takes", ("topic",)
+)
+FRAMES: Final = Counter(
+    "marketflow_frames", "Frames received from exchanges", ("exchange", "product", "kind")
+)
+FRAME_BYTES: Final = Counter(
+    "marketflow_frame_bytes", "Bytes of these frames", ("exchange", "product", "kind")
+)
+QUEUED_BYTES: Final = Gauge(
+    "marketflow_queued_bytes", "Bytes received and not handed to Kafka yet", ("exchange", "product")
+)
+CONNECTED: Final = Gauge(
+    "marketflow_connected", "Connections that are open", ("exchange", "product", "kind")
+)
+FEED_EVENTS: Final = Counter(
+    "marketflow_feed_events",
+    "What happened to feeds: connected, disconnected, resubscribed, paused, gap, filled, no_data",
+    ("exchange", "product", "kind", "event"),
+)
+SILENCE: Final = Gauge(
+    "marketflow_silence_seconds",
+    "How long the most silent stream of a connection has been silent",
+    ("exchange", "product", "kind"),
+)
+CLOCK_OFFSET: Final = Gauge(
+    "marketflow_clock_offset_seconds",
+    "The least receive time minus event time of the last minute",
+    ("exchange",),
+)
+POLLS: Final = Counter(
+    "marketflow_polls", "Polls over REST: whole, gap, failed", ("exchange", "product", "what")
+)
+REST_REQUESTS: Final = Counter(
+    "marketflow_rest_requests",
+    "Requests to exchanges, by the status of the answer",
+    ("exchange", "status"),
+)
 OBJECTS: Final = Counter("marketflow_objects", "Objects written to the archive", ("topic",))

@@ -66,9 +66,9 @@ def read(frame: bytes) -> Reply:
     """Return what a frame says."""
     message = message_of(frame)
     operation = message.get("op")
-    if operation in ("ping", "pong", "unsubscribe"):
+    if operation in ("ping", "pong"):
         return Reply("alive")
-    if operation == "subscribe":
+    if operation in ("subscribe", "unsubscribe"):
         if message.get("success"):
             return Reply("accepted")
         text = str(message.get("ret_msg", ""))

@@ -57,7 +57,7 @@ def read(frame: bytes) -> Reply:
     message = message_of(frame)
     if message.get("type") == "upgrade" or str(message.get("channel", "")).endswith(".system"):
         return Reply("leaving", None, str(message.get("msg", "upgrade"))[:300])
-    if message.get("event") == "subscribe":
+    if message.get("event") in ("subscribe", "unsubscribe"):
         payload = message.get("payload")
         name = payload[0] if payload and len(payload) != _PER_REQUEST else None
         error = message.get("error")
@@ -135,6 +135,11 @@ SUBSCRIPTIONS: Final = Subscriptions(
     data=re.compile(rb'"(?:currency_pair|contract|s)":"(?:ob\.)?([A-Z0-9]+_[A-Z0-9_]+)'),
     read=read,
     confirms="request",
+    pings={
+        "spot": b'{"time":1,"channel":"spot.ping"}',
+        "linear": b'{"time":1,"channel":"futures.ping"}',
+        "inverse": b'{"time":1,"channel":"futures.ping"}',
+    },
     ping_seconds=12,
     silence_seconds=25,
     has_first_ticker=False,

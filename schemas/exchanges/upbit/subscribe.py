@@ -39,6 +39,7 @@ def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT0
 SUBSCRIPTIONS: Final = Subscriptions(
     subscribe=common.subscribe,
     renew=common.renew,
+    replaces=True,
     data=common.DATA,
     read=common.read,
     confirms="nothing",

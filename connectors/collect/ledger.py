@@ -1,0 +1,100 @@
+"""What feeds said of themselves last, from the end of `feed-status` and of the raw topics."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from schemas.errors import UnavailableError
+from schemas.feed_status import REGIONS, FeedStatus
+from schemas.records import Product
+from schemas.settings import Settings
+
+# Of a region of a hundred connections that break each minute this is an hour.
+MAX_RECORDS: Final = 50_000
+TIMEOUT_SECONDS: Final = 15.0
+# What was received before the last record of the partition may still have been on its way.
+MARGIN_MS: Final = 2_000
+
+_decode: Final = msgspec.json.Decoder(FeedStatus).decode
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """What is known of the feeds of one exchange and product, by kind and symbol."""
+
+    whole_until_ms: dict[tuple[str, str], int]
+    """Of feeds that are not connected any more."""
+    ended_silently: set[tuple[str, str]]
+    """Those of them that did not say so: the collector was killed."""
+
+
+def read_ledger(
+    config: Mapping[str, str], settings: Settings, exchange: str, product: Product
+) -> Ledger:
+    """Return what the feeds of an exchange and product said last.
+
+    Raises:
+        UnavailableError: The broker does not answer.
+    """
+    region = settings.region_of(exchange)
+    partition = REGIONS.index(settings.exchanges[exchange].region)
+    client = Consumer({**config, "group.id": "marketflow-ledger", "enable.auto.commit": False})
+    try:
+        whole_until: dict[tuple[str, str], int] = {}
+        since: dict[tuple[str, str], int] = {}
+        for status in _tail(client, settings.feed_status, partition):
+            if status.exchange != exchange or status.product != product:
+                continue
+            for symbol in status.symbols or ():
+                name = (status.kind, symbol)
+                if status.event == "connected":
+                    since[name] = status.first_good_ms or status.time_ms
+                    whole_until.pop(name, None)
+                elif status.event == "disconnected":
+                    since.pop(name, None)
+                    whole_until[name] = status.last_good_ms or status.time_ms
+        owned = settings.exchanges[exchange].partitions[0]
+        topics = msgspec.structs.asdict(region.topics)
+        lasts = {
+            kind: _last_time_ms(client, topics[kind], owned) for kind in {name[0] for name in since}
+        }
+        for name, since_ms in since.items():
+            whole_until[name] = max(since_ms, lasts[name[0]] - MARGIN_MS)
+        return Ledger(whole_until, set(since))
+    except KafkaException as error:
+        raise UnavailableError(f"Kafka: {error.args[0].str()}") from error
+    finally:
+        client.close()
+
+
+def _tail(client: Consumer, topic: str, partition: int) -> Iterator[FeedStatus]:
+    where = TopicPartition(topic, partition)
+    low, high = client.get_watermark_offsets(where, TIMEOUT_SECONDS)
+    at = max(low, high - MAX_RECORDS)
+    if at >= high:
+        return
+    client.assign([TopicPartition(topic, partition, at)])
+    while at < high:
+        messages = client.consume(min(10_000, high - at), TIMEOUT_SECONDS)
+        if not messages or any(message.error() for message in messages):
+            raise UnavailableError(f"Kafka: {topic} [{partition}]: not read to its end")
+        for message in messages:
+            at = (message.offset() or 0) + 1
+            try:
+                yield _decode(message.value() or b"")
+            except msgspec.MsgspecError:
+                continue  # of another program
+
+
+def _last_time_ms(client: Consumer, topic: str, partition: int) -> int:
+    """Return when the last record of a partition was received; 0 for an empty one."""
+    where = TopicPartition(topic, partition)
+    low, high = client.get_watermark_offsets(where, TIMEOUT_SECONDS)
+    if low >= high:
+        return 0
+    client.assign([TopicPartition(topic, partition, high - 1)])
+    message = client.poll(TIMEOUT_SECONDS)
+    if message is None or message.error() is not None:
+        return 0
+    return message.timestamp()[1]

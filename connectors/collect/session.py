@@ -1,0 +1,669 @@
+"""One connection for one kind of data: subscribed, watched, renewed, and told of.
+
+A *generation* is one WebSocket connection; a session has one after the other, and two while a
+planned close is under way: the new one takes a market over with its first frame of it. All of it
+runs in the loop's thread, but for `frames`, which the engine's thread takes from the left.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import IO, Final
+
+import msgspec
+
+from connectors.collect.status import StatusLog, log, now_ms
+from connectors.collect.watch import Backoff, ClockOffset, Rhythm
+from connectors.process import metrics
+from connectors.process.budgets import Budgets
+from connectors.websocket.interface import Connection, Open, Options, RefusedError
+from schemas.errors import MarketflowError, UnavailableError
+from schemas.feed_status import FeedEvent
+from schemas.subscriptions import Stream, Subscriptions, Target
+
+TICK_SECONDS: Final = 1.0
+ACCEPT_SECONDS: Final = 5.0
+FIRST_DATA_SECONDS: Final = 15.0
+HANDOVER_SECONDS: Final = 20.0
+# What the exchange batches or delays at its end, between a trade and its frame.
+MARGIN_MS: Final = 1_000
+_ABNORMAL: Final = 1006
+# How long a connection has to work for the waits to begin anew.
+STEADY_SECONDS: Final = 60.0
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A time over which a market's data is missing."""
+
+    stream: Stream
+    last_good_ms: int
+    first_good_ms: int
+    reason: str
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What all sessions of a feed share."""
+
+    exchange: str
+    facts: Subscriptions
+    budgets: Budgets
+    options: Options
+    open_connection: Open
+    status: StatusLog
+    clock: ClockOffset
+    event_ms: Callable[[str, bytes], int | None]
+    """Returns the exchange's time in a frame of a kind, if it has one."""
+    origin: str
+    """Names the exchange and the host in budgets."""
+    on_gap: Callable[[Gap], None]
+
+
+class Session:
+    """One connection, over all of its generations.
+
+    Args:
+        around: What it shares.
+        target: What it is for.
+        url: Where to connect.
+        streams: What to subscribe to.
+    """
+
+    def __init__(
+        self, around: Surroundings, target: Target, url: str, streams: Iterable[Stream]
+    ) -> None:
+        self.around = around
+        self.target = target
+        self.url = url
+        self.frames: deque[tuple[int, bytes]] = deque()
+        self.bytes_in = 0
+        self.bytes_out = 0
+        """Counted by the engine's thread."""
+        self.is_paused = False
+        self.streams: dict[bytes, Stream] = {}
+        self.last_ms: dict[bytes, int] = {}
+        """When data of a market came last, by its name in frames."""
+        self.good: set[bytes] = set()
+        """The markets whose data is whole by now."""
+        self.lost_ms: dict[bytes, int] = {}
+        """Until when, by the exchange's clock, the others were whole."""
+        self.last_id: dict[bytes, int] = {}
+        self.tickers: dict[bytes, bytes] = {}
+        self.rhythms: dict[bytes, Rhythm] = {}
+        self.current: Generation | None = None
+        self.frames_in = 0
+        self._backoff = Backoff()
+        self.complaints: dict[bytes, int] = {}
+        self._is_stopping = False
+        self._paused_ms = 0
+        self._task: asyncio.Task[None] | None = None
+        self.add(streams)
+
+    # -- what others ask of it -----------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect, and stay connected."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self, reason: str) -> None:
+        """Close for good, and say until when everything was whole."""
+        self._is_stopping = True
+        if self.current is not None:
+            self.current.end(1000, reason)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def add(self, streams: Iterable[Stream]) -> None:
+        """Subscribe to more markets."""
+        new = {self._name(stream): stream for stream in streams}
+        self.streams |= new
+        for name in new:
+            self.rhythms[name] = Rhythm(self._floor_seconds() * 1_000)
+        if self.current is not None and self.current.connection is not None:
+            facts = self.around.facts
+            asked = self.streams if facts.replaces else new
+            frames = facts.subscribe(self.target, list(asked.values()))
+            self.current.send(frames)
+
+    def remove(self, symbols: Iterable[str], reason: str) -> None:
+        """Expect no more of markets that have gone."""
+        gone = set(symbols)
+        names = [name for name, stream in self.streams.items() if stream.symbol in gone]
+        was_good = [name for name in names if name in self.good]
+        self._report("disconnected", was_good, reason, last_good_ms=self._until_now_ms())
+        for name in names:
+            del self.streams[name]
+            self.good.discard(name)
+            for known in (self.last_ms, self.lost_ms, self.last_id, self.rhythms, self.tickers):
+                known.pop(name, None)
+
+    def renew(self, names: Iterable[bytes], reason: str) -> None:
+        """Subscribe anew to some markets."""
+        again = [self.streams[name] for name in names if name in self.streams]
+        if not again or self.current is None:
+            return
+        self.around.status.report(
+            self.target.kind, "resubscribed", [stream.symbol for stream in again], reason
+        )
+        self.current.send(self.around.facts.renew(self.target, list(self.streams.values()), again))
+
+    def lose(self, names: Iterable[bytes], reason: str, last_good_ms: int | None = None) -> None:
+        """Say that data of some markets is missing from now on, until it comes again."""
+        until_ms = self._until_now_ms() if last_good_ms is None else last_good_ms
+        lost = [name for name in names if name in self.good]
+        for name in lost:
+            self.good.discard(name)
+            self.lost_ms[name] = until_ms
+            self.last_ms.pop(name, None)
+        self._report("disconnected", lost, reason, last_good_ms=until_ms)
+
+    def complain(self, names: Iterable[bytes], reason: str) -> None:
+        """Do something about silent markets: subscribe anew, then connect anew, then report."""
+        again: list[bytes] = []
+        for name in names:
+            level = self.complaints.get(name, 0)
+            self.complaints[name] = level + 1
+            if level == 0:
+                again.append(name)
+            elif level == 1:
+                self.reconnect(reason)
+                return
+            elif level == 2:  # noqa: PLR2004  # the last step
+                self._report("no_data", [name], reason, last_good_ms=self.lost_ms.get(name))
+        self.renew(again, reason)
+
+    def reconnect(self, reason: str) -> None:
+        """Give the connection up."""
+        if self.current is not None:
+            self.current.end(1006, reason)
+
+    def pause(self, *, is_needed: bool) -> None:
+        """Stop reading from the socket, or read on."""
+        if is_needed == self.is_paused:
+            return
+        self.is_paused = is_needed
+        connection = None if self.current is None else self.current.connection
+        if connection is None:
+            return
+        if is_needed:
+            self._paused_ms = now_ms()
+            connection.pause()
+            self._report("paused", self.good, "the broker is slow: reading is held back")
+        else:
+            connection.resume()
+            held_ms = now_ms() - self._paused_ms
+            self._report("other", self.good, f"reading on after {held_ms} ms")
+
+    @property
+    def queued_bytes(self) -> int:
+        """What waits for the engine's thread."""
+        return self.bytes_in - self.bytes_out
+
+    # -- generations ---------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while not self._is_stopping:
+            place = await self._place()
+            try:
+                await self._live()
+            except UnavailableError as error:
+                await self._wait_after(error)
+            finally:
+                if place is not None:
+                    place.close()
+
+    async def _live(self) -> None:
+        generation = await self._open()
+        self.current = generation
+        gauge = metrics.CONNECTED.labels(*self._labels)
+        gauge.inc()
+        try:
+            await self._serve(generation)
+        finally:
+            gauge.dec()
+        await asyncio.sleep(self._backoff.next_seconds(random.random()))  # noqa: S311
+
+    async def _place(self) -> IO[bytes] | None:
+        """Take one of the places that an exchange has for an address."""
+        most = self.around.facts.max_open
+        while most is not None:
+            place = self.around.budgets.occupy(f"{self.around.origin}.open", most)
+            if place is not None:
+                return place
+            log.warning("%s: %d connections are open already", self.around.exchange, most)
+            await asyncio.sleep(TICK_SECONDS)
+        return None
+
+    async def _open(self) -> "Generation":
+        facts, name = self.around.facts, self.around.origin
+        while True:
+            wait_seconds = self.around.budgets.banned_seconds(f"{name}.connect")
+            wait_seconds = wait_seconds or self.around.budgets.take(
+                f"{name}.connect", facts.connects.most, facts.connects.seconds
+            )
+            if not wait_seconds:
+                break
+            await asyncio.sleep(min(wait_seconds, 30.0) + random.random() / 10)  # noqa: S311
+        generation = Generation(self)
+        await generation.open()
+        return generation
+
+    async def _wait_after(self, error: UnavailableError) -> None:
+        seconds = self._backoff.next_seconds(random.random())  # noqa: S311
+        if isinstance(error, RefusedError):
+            banned = self.around.facts.ban_seconds.get(error.status, 0.0)
+            banned = error.retry_after_seconds or banned
+            if banned:
+                self.around.budgets.ban(f"{self.around.origin}.connect", banned)
+            seconds = max(seconds, min(banned, 30.0))
+        log.warning("%s: %s; again in %.1f s", self.around.exchange, error, seconds)
+        await asyncio.sleep(seconds)
+
+    async def _serve(self, generation: "Generation") -> None:
+        """Watch a generation until it ends; replace it before its planned end."""
+        while not await generation.has_ended(TICK_SECONDS):
+            self._tick(generation)
+            if generation.is_leaving and not generation.is_over:
+                generation = await self._replace(generation)
+        self._over(generation)
+
+    async def _replace(self, old: "Generation") -> "Generation":
+        """Open a new connection, wait for its data, then close the old one."""
+        old.is_leaving = False
+        try:
+            new = await self._open()
+        except MarketflowError as error:
+            log.warning("%s: no new connection yet: %s", self.around.exchange, error)
+            return old
+        self.current = new
+        old.successor = new
+        for _ in range(int(HANDOVER_SECONDS / TICK_SECONDS)):
+            if await new.has_ended(TICK_SECONDS) or old.is_over or new.has_all():
+                break
+        if new.is_over:
+            old.successor, self.current = None, old
+            return old
+        old.retire()
+        self._report("other", self.good, "a new connection has taken over: " + old.why_leaving)
+        return new
+
+    def _over(self, generation: "Generation") -> None:
+        if self.current is not generation:
+            return
+        metrics.SILENCE.labels(*self._labels).set(0)
+        if generation.age_seconds() > STEADY_SECONDS:
+            self._backoff.reset()
+        until_ms = self._exchange_ms(generation.heard_ms) - MARGIN_MS
+        self.is_paused = False
+        self.lose(list(self.good), generation.why_over or "closed", until_ms)
+        self.last_ms.clear()
+        self.current = None
+
+    # -- judging -------------------------------------------------------------------------------
+
+    def _tick(self, generation: "Generation") -> None:
+        now = now_ms()
+        facts = self.around.facts
+        generation.sample_clock()
+        if self.is_paused:
+            return
+        if now - generation.heard_ms > facts.silence_seconds * 1_000:
+            generation.end(1006, f"nothing was heard for {facts.silence_seconds:g} s")
+            return
+        generation.beat(now)
+        self._settle(generation, now)
+        self._judge_first_data(generation, now)
+        self._judge_rhythms(now)
+        age_seconds = generation.age_seconds()
+        if facts.max_age_seconds is not None and age_seconds > facts.max_age_seconds:
+            generation.leave("its time is up soon")
+
+    def _settle(self, generation: "Generation", now: int) -> None:
+        """Say of which markets the data is whole from now on."""
+        fresh: list[bytes] = []
+        for name in self.streams:
+            if name in self.good or not generation.has(name):
+                continue
+            fresh.append(name)
+            first_ms = self._exchange_ms(
+                generation.first_ms.get(name, generation.accepted_ms or now)
+            )
+            if self.around.clock.offset_ms is None:
+                first_ms += MARGIN_MS
+            generation.whole_ms[name] = first_ms
+            self.complaints.pop(name, None)
+        if not fresh:
+            return
+        self.good.update(fresh)
+        first_good_ms = max(generation.whole_ms[name] for name in fresh)
+        self._report("connected", fresh, generation.url, first_good_ms=first_good_ms)
+        for name in fresh:
+            lost_ms = self.lost_ms.pop(name, None)
+            if lost_ms is not None:
+                reason = "between two connections"
+                self.around.on_gap(Gap(self.streams[name], lost_ms, first_good_ms, reason))
+
+    def _judge_first_data(self, generation: "Generation", now: int) -> None:
+        asked_ms = generation.asked_ms
+        if asked_ms is None:
+            return
+        confirms = self.around.facts.confirms != "nothing"
+        heard = generation.accepted_ms is not None or bool(generation.first_ms)
+        if confirms and not heard and now - asked_ms > ACCEPT_SECONDS * 1_000:
+            generation.end(1006, f"no subscription was confirmed within {ACCEPT_SECONDS:g} s")
+            return
+        if now - asked_ms < FIRST_DATA_SECONDS * 1_000 or not self._has_first_data():
+            return
+        missing = [name for name in self.streams if name not in self.last_ms]
+        if missing:
+            generation.asked_ms = now
+            self.complain(missing, f"no data within {FIRST_DATA_SECONDS:g} s of the subscription")
+
+    def _has_first_data(self) -> bool:
+        kind = self.target.kind
+        return kind == "orderbook" or (kind == "ticker" and self.around.facts.has_first_ticker)
+
+    def _judge_rhythms(self, now: int) -> None:
+        floor_seconds = self._floor_seconds()
+        most_ms = 0
+        silent: list[bytes] = []
+        for name, last_ms in self.last_ms.items():
+            rhythm = self.rhythms.get(name)
+            if rhythm is None:
+                continue
+            rhythm.note(last_ms)
+            most_ms = max(most_ms, now - last_ms)
+            if floor_seconds and name in self.good and rhythm.is_silent(now):
+                silent.append(name)
+        metrics.SILENCE.labels(*self._labels).set(most_ms / 1_000)
+        for name in silent:
+            last_ms = self.last_ms[name]
+            limit_seconds = self.rhythms[name].limit_ms / 1_000
+            reason = f"silent for {limit_seconds:.0f} s"
+            self.lose([name], reason, self._exchange_ms(last_ms))
+            self.complain([name], reason)
+
+    def _floor_seconds(self) -> float:
+        facts, kind = self.around.facts, self.target.kind
+        if kind == "orderbook":
+            return facts.book_silence_seconds or 0.0
+        return (facts.ticker_silence_seconds or 0.0) if kind == "ticker" else 0.0
+
+    # -- small things --------------------------------------------------------------------------
+
+    def id_gap(self, name: bytes, last_id: int, first_id: int, received_ms: int) -> None:
+        """Say that trades between two ids have not come."""
+        if name not in self.good:
+            return  # a gap of the connection's, which is told of already
+        stream = self.streams[name]
+        before_ms = self.last_ms.get(name, received_ms)
+        reason = f"{first_id - last_id - 1} trades after id {last_id} have not come"
+        gap = Gap(
+            stream,
+            self._exchange_ms(before_ms) - MARGIN_MS,
+            self._exchange_ms(received_ms) + MARGIN_MS,
+            reason,
+        )
+        self.around.on_gap(gap)
+
+    @property
+    def _labels(self) -> tuple[str, str, str]:
+        return self.around.exchange, self.target.product, self.target.kind
+
+    def _name(self, stream: Stream) -> bytes:
+        return self.around.facts.name_in_frames(stream.native_symbol).encode()
+
+    def _until_now_ms(self) -> int:
+        heard_ms = self.current.heard_ms if self.current is not None else now_ms()
+        return self._exchange_ms(heard_ms) - MARGIN_MS
+
+    def _exchange_ms(self, received_ms: int) -> int:
+        """Return the time of the exchange when it sent what came then."""
+        return received_ms - (self.around.clock.offset_ms or 0)
+
+    def _report(
+        self,
+        event: FeedEvent,
+        names: Iterable[bytes],
+        reason: str,
+        last_good_ms: int | None = None,
+        first_good_ms: int | None = None,
+    ) -> None:
+        symbols = [self.streams[name].symbol for name in names if name in self.streams]
+        self.around.status.report(
+            self.target.kind,
+            event,
+            symbols,
+            reason,
+            last_good_ms,
+            first_good_ms,
+        )
+
+
+class Generation:
+    """One WebSocket connection of a session; it listens to it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._facts = session.around.facts
+        self.url = session.url + self._facts.path(session.target)
+        self.connection: Connection | None = None
+        self.opened_ms = self.heard_ms = now_ms()
+        self.asked_ms: int | None = None
+        self.accepted_ms: int | None = None
+        self.first_ms: dict[bytes, int] = {}
+        self.whole_ms: dict[bytes, int] = {}
+        self.accepted: set[bytes] = set()
+        self.is_over = False
+        self.is_leaving = False
+        self.why_leaving = ""
+        self.why_over = ""
+        self.successor: Generation | None = None
+        self._ended = asyncio.Event()
+        self._unconfirmed = 0
+        self._refused: set[bytes] = set()
+        self._now_ms = self.opened_ms
+        self._is_new_read = True
+        self._beaten_ms = self.opened_ms
+        self._sample: bytes | None = None
+        self._sample_ms = 0
+        self._sending: deque[bytes] = deque()
+        self._sender: asyncio.Task[None] | None = None
+        self._search = self._facts.data.search
+        product, kind = session.target.product, session.target.kind
+        ids = self._facts.trade_id if session.target.has_trade_ids else self._facts.aggregate_id
+        pattern = ids.get(product) if kind == "trade" else None
+        self._find_ids = None if pattern is None else pattern.findall
+        self._keeps_frames = kind == "ticker"
+        self._is_book = kind == "orderbook"
+        counts = (product, kind)
+        self._frames = metrics.FRAMES.labels(session.around.exchange, *counts)
+        self._bytes = metrics.FRAME_BYTES.labels(session.around.exchange, *counts)
+        self._counted = (session.frames_in, session.bytes_in)
+
+    async def open(self) -> None:
+        """Connect and subscribe.
+
+        Raises:
+            UnavailableError: It was not to be had.
+        """
+        around = self._session.around
+        self.connection = await around.open_connection(self.url, self, around.options)
+        self.opened_ms = self.heard_ms = self._beaten_ms = now_ms()
+        self.asked_ms = self.opened_ms
+        streams = list(self._session.streams.values())
+        self.send(self._facts.subscribe(self._session.target, streams))
+
+    def send(self, frames: Iterable[bytes]) -> None:
+        """Send messages, no more in a second than the exchange allows."""
+        self._sending.extend(frames)
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.get_running_loop().create_task(self._send())
+
+    async def _send(self) -> None:
+        most, seconds = self._facts.messages
+        sent: deque[float] = deque(maxlen=most)
+        time = asyncio.get_running_loop().time
+        while self._sending and self.connection is not None and not self.is_over:
+            if len(sent) == most and sent[0] + seconds > time():
+                await asyncio.sleep(sent[0] + seconds - time())
+                continue
+            sent.append(time())
+            self.connection.send(self._sending.popleft())
+            self._unconfirmed += 1
+            self.asked_ms = now_ms()
+
+    # -- what the connection tells -------------------------------------------------------------
+
+    def take(self, message: bytes, is_last: bool) -> None:  # noqa: FBT001  # a hot call
+        """Take a message: data goes on, anything else is read here."""
+        if self._is_new_read:
+            self._now_ms = self.heard_ms = now_ms()
+        self._is_new_read = is_last
+        found = self._search(message)
+        if found is None:
+            self._read(message)
+            return
+        name, received_ms, session = found[1], self._now_ms, self._session
+        if name not in self.first_ms:
+            self.first_ms[name] = received_ms
+        if self.successor is not None and self._is_book and name in self.successor.first_ms:
+            return  # of the new connection; trades of both are told apart by their ids
+        if self._find_ids is not None:
+            self._check_ids(name, message, received_ms)
+        session.last_ms[name] = received_ms
+        session.frames.append((received_ms, message))
+        session.bytes_in += len(message)
+        session.frames_in += 1
+        self._sample, self._sample_ms = message, received_ms
+        if self._keeps_frames:
+            session.tickers[name] = message
+
+    def stir(self) -> None:
+        """Note a ping or a pong."""
+        self.heard_ms = now_ms()
+
+    def end(self, code: int, reason: str) -> None:
+        """Note the end, or make one."""
+        if self.is_over:
+            return
+        self.is_over = True
+        self.why_over = (
+            reason if code == _ABNORMAL and reason else f"closed with {code} {reason}".strip()
+        )
+        if self._sender is not None:
+            self._sender.cancel()
+        if self.connection is not None:
+            self.connection.close()
+        self._ended.set()
+
+    # -- the rest ------------------------------------------------------------------------------
+
+    async def has_ended(self, seconds: float) -> bool:
+        """Wait for the end, no longer than this."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        return self.is_over
+
+    def has(self, name: bytes) -> bool:
+        """Return whether a market's data is whole from here on."""
+        if name in self.first_ms:
+            return True
+        session = self._session
+        is_doubted = name in session.lost_ms and name in session.complaints
+        if session.target.kind != "trade" or is_doubted or name in self._refused:
+            return False
+        if self._facts.confirms == "nothing":
+            # A market without trades: the others prove that the request was understood.
+            return bool(self.first_ms) or self.age_seconds() > FIRST_DATA_SECONDS
+        if self._facts.confirms == "request":
+            return self.accepted_ms is not None and self._unconfirmed <= 0
+        return name in self.accepted
+
+    def has_all(self) -> bool:
+        """Return whether the data of all markets is whole."""
+        return all(self.has(name) for name in self._session.streams)
+
+    def age_seconds(self) -> float:
+        """Return how long it has been open."""
+        return (now_ms() - self.opened_ms) / 1_000
+
+    def leave(self, why: str) -> None:
+        """Have it replaced soon."""
+        if not self.is_leaving:
+            self.is_leaving, self.why_leaving = True, why
+
+    def retire(self) -> None:
+        """Close it, for another one has all of its markets."""
+        self.is_over = True
+        if self._sender is not None:
+            self._sender.cancel()
+        if self.connection is not None:
+            self.connection.close()
+
+    def beat(self, now: int) -> None:
+        """Send a heartbeat when its time has come, and count what came."""
+        frames, size = self._session.frames_in, self._session.bytes_in
+        self._frames.inc(frames - self._counted[0])
+        self._bytes.inc(size - self._counted[1])
+        self._counted = (frames, size)
+        if self.connection is None or now - self._beaten_ms < self._facts.ping_seconds * 1_000:
+            return
+        self._beaten_ms = now
+        ping = self._facts.pings.get(self._session.target.product, self._facts.ping)
+        if ping is None:
+            self.connection.ping()
+        else:
+            self.connection.send(ping)
+
+    def sample_clock(self) -> None:
+        """Compare a frame's time with the clock, once in a while."""
+        sample, self._sample = self._sample, None
+        if sample is None:
+            return
+        event_ms = self._session.around.event_ms(self._session.target.kind, sample)
+        if event_ms is not None:
+            self._session.around.clock.note(self._sample_ms, event_ms)
+
+    def _check_ids(self, name: bytes, message: bytes, received_ms: int) -> None:
+        assert self._find_ids is not None  # noqa: S101  # the caller has looked
+        ids = self._find_ids(message)
+        if not ids:
+            return
+        numbers = [int(found) for found in ids]
+        first_id, newest_id = min(numbers), max(numbers)
+        if self._facts.trade_count is not None:
+            counts = self._facts.trade_count.findall(message)
+            if counts:
+                first_id -= int(counts[0]) - 1
+        last_id = self._session.last_id.get(name)
+        if last_id is not None and first_id > last_id + 1:
+            self._session.id_gap(name, last_id, first_id, received_ms)
+        if last_id is None or newest_id > last_id:
+            self._session.last_id[name] = newest_id
+
+    def _read(self, message: bytes) -> None:
+        reply = self._facts.read(message)
+        session = self._session
+        if reply.says == "accepted":
+            self.accepted_ms = self._now_ms
+            self._unconfirmed -= 1
+            if reply.native_symbol is not None:
+                self.accepted.add(reply.native_symbol.encode())
+        elif reply.says == "refused":
+            self._unconfirmed -= 1
+            if reply.native_symbol is not None:
+                name = self._facts.name_in_frames(reply.native_symbol)
+                self._refused.add(name.encode())
+            log.error(
+                "%s %s %s: refused: %s %s", session.around.exchange, session.target.product,
+                session.target.kind, reply.native_symbol or "", reply.reason,
+            )  # fmt: skip
+        elif reply.says == "leaving":
+            self.leave(reply.reason or "the exchange says so")
+        elif reply.says == "other":
+            # Not known here: the dataflows count it, or put it aside.
+            session.frames.append((self._now_ms, message))
+            session.bytes_in += len(message)
