@@ -7,7 +7,7 @@ crash is missing, and is recorded as missing at the next start (:mod:`connectors
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 from urllib.request import getproxies
@@ -95,7 +95,16 @@ class CollectSource(FixedPartitionedSource[Item, None]):
         )
         self._feeds.setdefault(exchange, []).append(feed)
         shared_loop().run(feed.start()).result(STOP_SECONDS)
-        return _Partition(for_part, feed)
+        return _Partition(for_part, feed, self._stop)
+
+    def _stop(self) -> None:
+        """Stop all feeds at once, at the first call."""
+        with self._lock:
+            feeds = [feed for found in self._feeds.values() for feed in found]
+            self._feeds = {}
+            stopping = [shared_loop().run(feed.stop()) for feed in feeds]
+            for each in stopping:
+                each.result(STOP_SECONDS)
 
     def _listen(self) -> None:
         """Hear the requests for snapshots, from now on, in a thread of their own."""
@@ -127,9 +136,10 @@ class CollectSource(FixedPartitionedSource[Item, None]):
 
 
 class _Partition(StatefulSourcePartition[Item, None]):
-    def __init__(self, name: str, feed: Feed) -> None:
+    def __init__(self, name: str, feed: Feed, stop: Callable[[], None]) -> None:
         self._name = name
         self._feed = feed
+        self._stop = stop
         self._pause = IDLE_PAUSE
         self._has_ended = False
 
@@ -139,7 +149,7 @@ class _Partition(StatefulSourcePartition[Item, None]):
         if self._has_ended:
             raise StopIteration
         if STOP.is_set:
-            shared_loop().run(self._feed.stop()).result(STOP_SECONDS)
+            self._stop()
             self._has_ended = True
         runs = self._feed.take()
         self._pause = BUSY_PAUSE if runs else IDLE_PAUSE

@@ -17,6 +17,7 @@ from schemas.subscriptions import Subscriptions
 from schemas.times import NS_PER_MINUTE, NS_PER_SECOND
 
 log: Final = logging.getLogger("marketflow.rest")
+logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request otherwise
 
 TIMEOUT_SECONDS: Final = 20.0
 ATTEMPTS: Final = 4

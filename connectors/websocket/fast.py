@@ -1,6 +1,7 @@
 """The WebSocket client on picows: a third of the cost of the others for each frame."""
 
 import asyncio
+import logging
 import ssl
 from typing import Any, Final
 
@@ -16,6 +17,10 @@ from connectors.websocket.interface import (
     seconds_of,
 )
 from schemas.errors import UnavailableError
+
+# What happens to connections is told by sessions.
+_log: Final = logging.getLogger("picows")
+_log.setLevel(logging.WARNING)
 
 # Compared with `is` for each frame: looked up once.
 _TEXT: Final = WSMsgType.TEXT
@@ -39,6 +44,7 @@ async def open_connection(url: str, listener: Listener, options: Options) -> Con
                 lambda: inner,
                 url,
                 ssl_context=context,
+                logger_name=_log,
                 websocket_handshake_timeout=options.timeout_seconds,
                 enable_auto_pong=True,
                 max_frame_size=options.max_message_bytes,
