@@ -15,6 +15,7 @@ from schemas.exchanges import EXCHANGES
 from schemas.feed_status import FEED_STATUS_TOPIC
 from schemas.feeds import Feed, TradeIds
 from schemas.records import Product
+from schemas.symbols import SYMBOL_PATTERN
 
 RawKind: TypeAlias = Literal["ticker", "orderbook", "trade"]
 ProcessedKind: TypeAlias = Literal["ticker", "orderbook", "taker_volume"]
@@ -29,7 +30,7 @@ Partition: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=9_999)]
 PartitionCount: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Url: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+(/\S*)?$")]
 WebSocketUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^wss?://[^\s/]+(/\S*)?$")]
-Symbol: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]+-[A-Z0-9]+(-[A-Z0-9]+)?$")]
+Symbol: TypeAlias = Annotated[str, msgspec.Meta(pattern=f"^{SYMBOL_PATTERN}$")]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -128,9 +127,3 @@ def message_of(frame: bytes) -> dict[str, Any]:
     except (msgspec.MsgspecError, UnicodeError):
         return {}
     return message if isinstance(message, dict) else {}
-
-
-def subscriptions_of(exchange: str) -> Subscriptions:
-    """Return what an exchange's package says of its subscriptions."""
-    module = import_module(f"schemas.exchanges.{exchange}.subscribe")
-    return cast("Subscriptions", module.SUBSCRIPTIONS)

@@ -1,21 +1,17 @@
 """Canonical symbols: the one spelling of a market that every step after the decoders sees.
 
 `BTC-USDT` is spot, `BTC-USDT-PERP` a perpetual swap, `BTC-USD-220527` a contract that
-expires on that day (YYMMDD). Currencies that an exchange names otherwise get their common
-name: Kraken and BitMEX write XBT for Bitcoin, Kraken XDG for Dogecoin.
+expires on that day (YYMMDD). Currencies are of letters and digits of any script, `币安人生` as well
+as `BTC`. Their case stays as it is: an exchange that writes another one folds it itself, and one
+that has its own name for a currency translates it.
 """
 
 import re
-from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
-from string import ascii_lowercase, ascii_uppercase
-from types import MappingProxyType
 from typing import Final
 
 from schemas.errors import DecodeError
-
-ALIASES: Final[Mapping[str, str]] = MappingProxyType({"XBT": "BTC", "XDG": "DOGE"})
 
 # With room for `-PERP` or a date: the longest names listed anywhere (`1000000BABYDOGE`, Korean
 # test markets) have 15 letters.
@@ -24,28 +20,29 @@ LONGEST: Final = 40
 # Every market of ten exchanges, twice over; beyond it a broken feed only pays for the parsing.
 CACHED: Final = 16_384
 
-# Letters and digits of any script: several exchanges list currencies named in Chinese.
-_PART: Final = re.compile(r"[^\W_]{1,20}")
-# Only of ASCII: other scripts fold several names into one (ß and SS).
-_CAPITALS: Final = str.maketrans(ascii_lowercase, ascii_uppercase)
+CURRENCY_PATTERN: Final = r"[^\W_]{1,20}"
+"""A currency: letters and digits, no separator and no control character."""
+SYMBOL_PATTERN: Final = rf"{CURRENCY_PATTERN}-{CURRENCY_PATTERN}(-(PERP|[0-9]{{6}}))?"
+"""A canonical symbol."""
+
+_CURRENCY: Final = re.compile(CURRENCY_PATTERN)
 _DAY: Final = re.compile(r"[0-9]{6}", re.ASCII)
 
 
 def currency(name: str) -> str:
-    """The common name of a currency: upper case, aliases resolved.
+    """Return the name of a currency after a check.
 
     Raises:
         DecodeError: It is not 1 to 20 letters and digits.
     """
-    if _PART.fullmatch(name) is None:
+    if _CURRENCY.fullmatch(name) is None:
         raise DecodeError(f"currency {name[:40]!r}: expected 1 to 20 letters and digits")
-    upper = name.translate(_CAPITALS)
-    return ALIASES.get(upper, upper)
+    return name
 
 
 @lru_cache(maxsize=CACHED)
 def spot(base: str, quote: str) -> str:
-    """`BASE-QUOTE`, the symbol of a spot market.
+    """Return `BASE-QUOTE`, the symbol of a spot market.
 
     Raises:
         DecodeError: A part is not a currency, or the whole is longer than a symbol can be.
@@ -55,7 +52,7 @@ def spot(base: str, quote: str) -> str:
 
 @lru_cache(maxsize=CACHED)
 def perpetual(base: str, quote: str) -> str:
-    """`BASE-QUOTE-PERP`, the symbol of a perpetual swap, linear or inverse.
+    """Return `BASE-QUOTE-PERP`, the symbol of a perpetual swap, linear or inverse.
 
     Raises:
         DecodeError: As for :func:`spot`.
@@ -65,7 +62,7 @@ def perpetual(base: str, quote: str) -> str:
 
 @lru_cache(maxsize=CACHED)
 def dated(base: str, quote: str, yymmdd: str) -> str:
-    """`BASE-QUOTE-YYMMDD`, the symbol of a contract that expires on a day of this century.
+    """Return `BASE-QUOTE-YYMMDD`, the symbol of a contract that expires on a day of this century.
 
     Raises:
         DecodeError: As for :func:`spot`, or there is no such day.

@@ -19,6 +19,7 @@ from schemas.records import (
     TickerUpdate,
     Trade,
 )
+from schemas.subscriptions import Subscriptions
 
 
 class ExchangeDecoder(msgspec.Struct, frozen=True):
@@ -96,15 +97,6 @@ class Channel(msgspec.Struct, frozen=True):
     has_checksum: bool = False
 
 
-class RestLimit(msgspec.Struct, frozen=True):
-    """The published limit of requests for one address."""
-
-    requests: int
-    seconds: int
-    remaining_header: str = ""
-    """The response header that says how many are left."""
-
-
 TradeNumbering: TypeAlias = Literal["consecutive", "growing", "unique"]
 """What trade ids prove: that none is missing, their order, or only which trade it is."""
 
@@ -131,9 +123,10 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     moved: MovedFields
     channels: tuple[Channel, ...]
     numbering: Mapping[Product, TradeNumbering]
-    rest_limit: RestLimit
     checksum: Checksum | None = None
     klines: KlineSource | None = None
+    subscriptions: Subscriptions | None = None
+    """`None`: it is not collected, its frames come from elsewhere."""
 
     @property
     def products(self) -> tuple[Product, ...]:

@@ -11,7 +11,7 @@ from schemas.exchanges import EXCHANGES
 from schemas.histories import Request
 from schemas.instruments import Instrument, choose, compare, rows_of
 from schemas.records import Product
-from schemas.subscriptions import subscriptions_of
+from tests.schemas.exchanges.frames import subscriptions_of
 
 BODIES = Path(__file__).parents[1] / "frames" / "instruments"
 

@@ -5,14 +5,13 @@ Documents: https://developers.binance.com/docs
 
 from typing import Final
 
-from schemas.exchanges.binance import decode, history
+from schemas.exchanges.binance import decode, history, subscribe
 from schemas.exchanges.binance.klines import KLINES, decode_klines
 from schemas.exchanges.facts import (
     Channel,
     Exchange,
     ExchangeDecoder,
     MovedFields,
-    RestLimit,
 )
 from schemas.histories import History
 
@@ -48,6 +47,6 @@ EXCHANGE: Final = Exchange(
         Channel("depth (futures)", "orderbook", "changes", sequence="linked", snapshot="REST"),
     ),
     numbering={"spot": "consecutive", "linear": "consecutive", "inverse": "consecutive"},
-    rest_limit=RestLimit(2_400, 60, "X-MBX-USED-WEIGHT-1M"),
+    subscriptions=subscribe.SUBSCRIPTIONS,
     klines=KLINES,
 )

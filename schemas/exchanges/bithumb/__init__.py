@@ -6,13 +6,12 @@ Documents: https://apidocs.bithumb.com
 from typing import Final
 
 from schemas.exchanges import _upbit_format, _upbit_history, _upbit_klines
-from schemas.exchanges.bithumb import decode
+from schemas.exchanges.bithumb import decode, subscribe
 from schemas.exchanges.facts import (
     Channel,
     Exchange,
     ExchangeDecoder,
     MovedFields,
-    RestLimit,
 )
 from schemas.histories import History
 
@@ -44,6 +43,6 @@ EXCHANGE: Final = Exchange(
         Channel("orderbookdepth", "orderbook", "changes", snapshot="other channel"),
     ),
     numbering={"spot": "unique"},
-    rest_limit=RestLimit(150, 1, "x-ratelimit-remaining"),
+    subscriptions=subscribe.SUBSCRIPTIONS,
     klines=_upbit_klines.KLINES,
 )

@@ -5,14 +5,13 @@ Documents: https://www.bitmex.com/app/wsAPI
 
 from typing import Final
 
-from schemas.exchanges.bitmex import decode, history
+from schemas.exchanges.bitmex import decode, history, subscribe
 from schemas.exchanges.bitmex.klines import KLINES, decode_klines
 from schemas.exchanges.facts import (
     Channel,
     Exchange,
     ExchangeDecoder,
     MovedFields,
-    RestLimit,
 )
 from schemas.histories import History
 
@@ -25,11 +24,11 @@ EXCHANGE: Final = Exchange(
     ),
     history=History(history.pages, pause_ms=2_100, reach="everything"),
     native_symbols={"linear": "{base}{quote}", "inverse": "{base}{quote}"},
-    native_currencies={"BTC": "XBT"},
+    native_currencies={common: own for own, common in decode.COMMON_NAMES.items()},
     default_product="inverse",
     moved=MovedFields(times="timestamp", trade_ids="trdMatchID"),
     channels=(Channel("trade", "trade"),),
     numbering={"spot": "unique", "linear": "unique", "inverse": "unique"},
-    rest_limit=RestLimit(30, 60, "x-ratelimit-remaining"),
+    subscriptions=subscribe.SUBSCRIPTIONS,
     klines=KLINES,
 )

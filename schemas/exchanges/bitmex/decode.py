@@ -1,89 +1,41 @@
-"""BitMEX: trades of perpetual, dated and spot markets. This project takes nothing else of it.
+"""BitMEX, from frames to trades. This project takes nothing else of it.
 
-Facts: the `trade` table of the BitMEX WebSocket API and `GET /api/v1/trade`, whose rows are the
-same. Sizes are contracts of several kinds (inverse, quanto, linear); the rows themselves say
-what they are worth in base (`homeNotional`) and quote currency (`foreignNotional`).
+Sizes are contracts of several kinds (inverse, quanto, linear); the rows themselves say what they
+are worth in base (`homeNotional`) and quote currency (`foreignNotional`).
 """
 
 import calendar
 import re
 from datetime import date, timedelta
-from decimal import Decimal
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 
-import msgspec
-from msgspec import Raw, field
+from msgspec import Raw
 
 from schemas import symbols
 from schemas.errors import DecodeError
-from schemas.exchanges._common import FAILURES, decoding, trade_id
+from schemas.exchanges._common import FAILURES, decoding, numbered, salvage, trade_id
+from schemas.exchanges.bitmex import wire
 from schemas.feeds import Feed
 from schemas.numbers import exact_product
 from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
 from schemas.times import ns_of_rfc3339
 
+COMMON_NAMES: Final = {"XBT": "BTC"}
+"""The common name of a currency, by BitMEX's own."""
+
 _QUOTES: Final = ("USDT", "USDC", "USD", "EUR", "XBT")
 # Delivery months of futures, January to December.
 _MONTHS: Final = "FGHJKMNQUVXZ"
-_DATED: Final = re.compile(rf"([A-Z0-9]+?)(USDT|USDC|USD|EUR|XBT)?([{_MONTHS}])([0-9]{{2}})")
+_DATED: Final = re.compile(rf"([^\W_]+?)(USDT|USDC|USD|EUR|XBT)?([{_MONTHS}])([0-9]{{2}})")
 # Rows that are no executions: a contract's expiry, the price of an index.
 _NO_TRADES: Final = frozenset({"Settlement", "Referential"})
-_REGULAR: Final = "Regular"
+_ZERO: Final = b"0"
 _PONG: Final = b"pong"
 
 
-class _Row(msgspec.Struct, gc=False):
-    timestamp: str
-    symbol: str
-    side: Literal["Buy", "Sell"]
-    price: Decimal
-    trade_id: str = field(name="trdMatchID")
-    base: Decimal = field(name="homeNotional")
-    quote: Decimal = field(name="foreignNotional")
-    trade_type: str = field(name="trdType", default=_REGULAR)
-
-
-class _Table(msgspec.Struct, gc=False):
-    table: Literal["trade"]
-    action: Literal["partial", "insert"]
-    data: list[_Row]
-
-
-class _RawTable(msgspec.Struct, gc=False):
-    table: Literal["trade"]
-    action: Literal["partial", "insert"]
-    data: list[Raw]
-
-
-class _RowHead(msgspec.Struct, gc=False):
-    """The fields that tell an execution from another row."""
-
-    symbol: str
-    side: str = ""
-    trade_type: str = field(name="trdType", default="")
-
-
-class _Head(msgspec.Struct, gc=False):
-    """The fields that tell one object from another."""
-
-    table: str = ""
-    info: Raw = Raw()
-    success: Raw = Raw()
-    status: Raw = Raw()
-    error: Raw = Raw()
-
-
-_table: Final = msgspec.json.Decoder(_Table)
-_raw_table: Final = msgspec.json.Decoder(_RawTable)
-_raw_rows: Final = msgspec.json.Decoder(list[Raw])
-_row: Final = msgspec.json.Decoder(_Row)
-_row_head: Final = msgspec.json.Decoder(_RowHead)
-_head: Final = msgspec.json.Decoder(_Head)
-
-
 def kind(frame: bytes) -> Kind:
-    """What the frame carries; `other` are books and quotes, which nobody here asks for.
+    """Return what the frame carries; `other` are books and quotes, which nobody here asks for.
 
     Raises:
         DecodeError: It is no message of BitMEX.
@@ -93,33 +45,32 @@ def kind(frame: bytes) -> Kind:
 
 
 def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:  # noqa: ARG001  # the interface
-    """The executions of a `trade` table or of a REST body, in base and quote currency.
+    """Return the executions of a `trade` table or of a REST body, in base and quote currency.
 
-    Settlements and index prices are left out. The symbol says what the market is: XBTUSD is
-    perpetual, XBTU21 expires on the last Friday of September 2021, XBT_USDT is spot.
+    Settlements, index prices and rows of size zero are left out.
 
     Raises:
         DecodeError: The frame is not understood.
     """
     try:
-        return [_trade(row) for row in _table.decode(frame).data if _counts(row)]
+        return [_trade(row) for row in wire.table.decode(frame).data if _counts(row)]
     except FAILURES:
-        pass  # a REST body, another message, or a broken one: the way below finds out which
+        pass  # a REST body, another message, or an odd row: the way below finds out which
     with decoding("bitmex"):
         if _kind(frame) != "trade":
             return []
         is_rest = frame.lstrip().startswith(b"[")
-        rows = _raw_rows.decode(frame) if is_rest else _raw_table.decode(frame).data
-        return [trade for at, row in enumerate(rows) for trade in _trades_of_row(row, at)]
+        rows = wire.raw_rows.decode(frame) if is_rest else wire.raw_table.decode(frame).data
+        return salvage(numbered(rows, "$" if is_rest else "$.data"), _trade_of)
 
 
 def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:  # noqa: ARG001  # the interface
-    """None: this project takes only trades of BitMEX."""
+    """Return none: this project takes only trades of BitMEX."""
     return []
 
 
 def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:  # noqa: ARG001  # the interface
-    """None: this project takes only trades of BitMEX."""
+    """Return none: this project takes only trades of BitMEX."""
     return []
 
 
@@ -128,8 +79,8 @@ def _kind(frame: bytes) -> Kind:
     if text == _PONG:
         return "control"
     if text.startswith(b"["):
-        return "trade" if _raw_rows.decode(frame) else "other"
-    head = _head.decode(frame)
+        return "trade" if wire.raw_rows.decode(frame) else "other"
+    head = wire.head.decode(frame)
     if head.table:
         return "trade" if head.table == "trade" else "other"
     if any(map(bytes, (head.info, head.success, head.status, head.error))):
@@ -137,27 +88,24 @@ def _kind(frame: bytes) -> Kind:
     raise DecodeError("expected a `table`, rows of trades or an answer")
 
 
-def _counts(row: _Row) -> bool:
-    return row.trade_type == _REGULAR or not _is_no_trade(row.symbol, row.trade_type)
+def _counts(row: wire.Row) -> bool:
+    return row.trade_type == wire.REGULAR or not _is_no_trade(row.symbol, row.trade_type)
 
 
 def _is_no_trade(symbol: str, trade_type: str) -> bool:
     return trade_type in _NO_TRADES or symbol.startswith(".")
 
 
-def _trades_of_row(row: Raw, at: int) -> list[Trade]:
-    try:
-        head = _row_head.decode(row)
-        # Settlements have no side; before 2022 this was the only way to tell them.
-        is_old_settlement = not (head.side or head.trade_type)
-        if is_old_settlement or _is_no_trade(head.symbol, head.trade_type):
-            return []
-        return [_trade(_row.decode(row))]
-    except FAILURES as error:
-        raise DecodeError(f"row {at}: {error}") from error
+def _trade_of(raw: Raw) -> Trade | None:
+    head = wire.row_head.decode(raw)
+    # Settlements have no side; before 2022 this was the only way to tell them.
+    is_old_settlement = not (head.side or head.trade_type)
+    if is_old_settlement or _is_no_trade(head.symbol, head.trade_type):
+        return None
+    return None if bytes(head.size) == _ZERO else _trade(wire.row.decode(raw))
 
 
-def _trade(row: _Row) -> Trade:
+def _trade(row: wire.Row) -> Trade:
     # For their checks: these are numbers of a market, whose sums will stay exact.
     exact_product(row.price, row.base)
     try:
@@ -165,7 +113,7 @@ def _trade(row: _Row) -> Trade:
     except DecodeError as error:
         raise DecodeError(f"foreignNotional as the {error}") from error
     return Trade(
-        _symbol(row.symbol),
+        symbol_of(row.symbol),
         trade_id(row.trade_id),
         ns_of_rfc3339(row.timestamp),
         row.side == "Buy",
@@ -176,22 +124,37 @@ def _trade(row: _Row) -> Trade:
 
 
 @lru_cache(maxsize=symbols.CACHED)
-def _symbol(native: str) -> str:
-    base, underscore, quote = native.partition("_")
-    if underscore and quote in _QUOTES:
-        return symbols.spot(base, quote)
-    matched = _DATED.fullmatch(native)
+def symbol_of(native: str) -> str:
+    """Return the canonical symbol of a market.
+
+    XBTUSD is perpetual, XBTU21 expires on the last Friday of September 2021, XBT_USDT is spot.
+    ETHUSD_ETH is ETHUSD settled in Ether, another contract: ETH-USDETH-PERP.
+
+    Raises:
+        DecodeError: It is none of these.
+    """
+    name, _, settlement = native.partition("_")
+    if settlement in _QUOTES:
+        return symbols.spot(_common(name), _common(settlement))
+    matched = _DATED.fullmatch(name)
     if matched is not None:
         base, quote, month, year = matched.groups()
         # Without a quote currency, Bitcoin is quoted in US dollars, all else in Bitcoin.
-        quote = quote or ("USD" if base == "XBT" else "XBT")
-        return symbols.dated(base, quote, _last_friday(2000 + int(year), _MONTHS.index(month) + 1))
+        quote = _common(quote or ("USD" if base == "XBT" else "XBT"))
+        day = _last_friday(2000 + int(year), _MONTHS.index(month) + 1)
+        return symbols.dated(_common(base), quote + settlement, day)
     for quote in _QUOTES:
-        if native.endswith(quote) and native != quote:
-            return symbols.perpetual(native.removesuffix(quote), quote)
+        if name.endswith(quote) and name != quote:
+            base = _common(name.removesuffix(quote))
+            return symbols.perpetual(base, _common(quote) + settlement)
     raise DecodeError(
-        f"symbol {native[:40]!r}: expected a contract like XBTUSD or XBTU21, or XBT_USDT"
+        f"symbol {native[:40]!r}: expected a contract like XBTUSD, ETHUSD_ETH or XBTU21, "
+        "or a pair like XBT_USDT"
     )
+
+
+def _common(currency: str) -> str:
+    return COMMON_NAMES.get(currency, currency)
 
 
 def _last_friday(year: int, month: int) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.exchanges._common import decoding
 from schemas.exchanges._klines import minute_of
-from schemas.exchanges.bitmex.decode import _symbol
+from schemas.exchanges.bitmex.decode import symbol_of
 from schemas.feeds import Feed
 from schemas.histories import Market, iso_text
 from schemas.klines import Kline, KlineConventions, KlineSource
@@ -50,7 +50,7 @@ def _kline(bucket: _Bucket) -> Kline:
     end_ns = ns_of_rfc3339(bucket.timestamp)
     has_trades = bucket.trades > 0
     return Kline(
-        symbol=_symbol(bucket.symbol),
+        symbol=symbol_of(bucket.symbol),
         minute_s=minute_of(end_ns - NS_PER_MINUTE, "bitmex"),
         high=bucket.high if has_trades else None,
         low=bucket.low if has_trades else None,

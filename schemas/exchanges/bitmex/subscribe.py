@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
+from schemas.exchanges.bitmex.decode import symbol_of
 from schemas.histories import Request
 from schemas.instruments import (
     TRADING,
@@ -19,7 +20,6 @@ from schemas.instruments import (
 )
 from schemas.records import Product
 from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks, message_of
-from schemas.symbols import dated, perpetual
 
 _PER_REQUEST: Final = 50
 _PERPETUAL: Final = "FFWCSX"
@@ -73,18 +73,14 @@ def _instrument(product: Product, row: Row) -> Instrument | None:
     quote = str(row["quoteCurrency"])
     if product != ("inverse" if quote == "USD" else "linear"):
         return None
-    native, base = str(row["symbol"]), str(row.get("underlying") or row.get("rootSymbol"))
-    expiry = row.get("expiry")
-    if row["typ"] == _PERPETUAL or not expiry:
-        symbol, delisted_at_ms = perpetual(base, quote), None
-    else:
-        at = datetime.fromisoformat(str(expiry)).astimezone(UTC)
-        symbol, delisted_at_ms = dated(base, quote, f"{at:%y%m%d}"), int(at.timestamp() * 1_000)
+    native, expiry, delisted_at_ms = str(row["symbol"]), row.get("expiry"), None
+    if row["typ"] == _FUTURE and expiry:
+        delisted_at_ms = int(datetime.fromisoformat(str(expiry)).timestamp() * 1_000)
     status = str(row.get("state"))
     return Instrument(
         product=product,
         native_symbol=native,
-        symbol=symbol,
+        symbol=symbol_of(native),
         status=TRADING if status == "Open" else status.lower(),
         tick_size=decimal_of(row.get("tickSize")),
         turnover=decimal_of(row.get("foreignNotional24h")),

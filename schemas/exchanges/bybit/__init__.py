@@ -5,14 +5,13 @@ Documents: https://bybit-exchange.github.io/docs/v5/intro
 
 from typing import Final
 
-from schemas.exchanges.bybit import decode, history
+from schemas.exchanges.bybit import decode, history, subscribe
 from schemas.exchanges.bybit.klines import KLINES, decode_klines
 from schemas.exchanges.facts import (
     Channel,
     Exchange,
     ExchangeDecoder,
     MovedFields,
-    RestLimit,
 )
 from schemas.histories import History
 
@@ -51,6 +50,6 @@ EXCHANGE: Final = Exchange(
         ),
     ),
     numbering={"spot": "consecutive", "linear": "unique", "inverse": "unique"},
-    rest_limit=RestLimit(600, 5, "X-Bapi-Limit-Status"),
+    subscriptions=subscribe.SUBSCRIPTIONS,
     klines=KLINES,
 )

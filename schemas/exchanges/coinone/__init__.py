@@ -5,14 +5,13 @@ Documents: https://docs.coinone.co.kr
 
 from typing import Final
 
-from schemas.exchanges.coinone import decode, history
+from schemas.exchanges.coinone import decode, history, subscribe
 from schemas.exchanges.coinone.klines import KLINES, decode_klines
 from schemas.exchanges.facts import (
     Channel,
     Exchange,
     ExchangeDecoder,
     MovedFields,
-    RestLimit,
 )
 from schemas.histories import History
 
@@ -32,6 +31,6 @@ EXCHANGE: Final = Exchange(
         Channel("ORDERBOOK", "orderbook", depths=(16,), sequence="growing"),
     ),
     numbering={"spot": "growing"},
-    rest_limit=RestLimit(1_200, 60, "public-ratelimit-remaining"),
+    subscriptions=subscribe.SUBSCRIPTIONS,
     klines=KLINES,
 )

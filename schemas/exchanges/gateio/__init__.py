@@ -10,9 +10,8 @@ from schemas.exchanges.facts import (
     Exchange,
     ExchangeDecoder,
     MovedFields,
-    RestLimit,
 )
-from schemas.exchanges.gateio import decode, history
+from schemas.exchanges.gateio import decode, history, subscribe
 from schemas.exchanges.gateio.klines import KLINES, decode_klines
 from schemas.histories import History
 
@@ -74,6 +73,6 @@ EXCHANGE: Final = Exchange(
         ),
     ),
     numbering={"spot": "unique", "linear": "unique", "inverse": "unique"},
-    rest_limit=RestLimit(200, 10, "X-Gate-RateLimit-Requests-Remain"),
+    subscriptions=subscribe.SUBSCRIPTIONS,
     klines=KLINES,
 )

@@ -10,9 +10,8 @@ from schemas.exchanges.facts import (
     Exchange,
     ExchangeDecoder,
     MovedFields,
-    RestLimit,
 )
-from schemas.exchanges.korbit import decode, history
+from schemas.exchanges.korbit import decode, history, subscribe
 from schemas.exchanges.korbit.klines import KLINES, decode_klines
 from schemas.histories import History
 
@@ -33,6 +32,6 @@ EXCHANGE: Final = Exchange(
         Channel("orderbook", "orderbook", depths=(30,)),
     ),
     numbering={"spot": "growing"},
-    rest_limit=RestLimit(50, 1, "Ratelimit"),
+    subscriptions=subscribe.SUBSCRIPTIONS,
     klines=KLINES,
 )

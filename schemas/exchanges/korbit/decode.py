@@ -5,6 +5,7 @@ are whole each time; `snapshot` only marks the first frame. Numbers are strings.
 """
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
@@ -24,7 +25,7 @@ from schemas.exchanges._common import (
 from schemas.feeds import Feed
 from schemas.numbers import exact_product
 from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
-from schemas.symbols import spot
+from schemas.symbols import CACHED, spot
 from schemas.times import ns_of_ms
 
 EXCHANGE: Final = "korbit"
@@ -152,7 +153,7 @@ def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
             return []
         if head.type is not None:
             ticker = _ticker.decode(frame)
-            return [_ticker_of(ticker.data, ticker.timestamp, underscored(ticker.symbol))]
+            return [_ticker_of(ticker.data, ticker.timestamp, symbol_of(ticker.symbol))]
         if feed.coin is None:
             raise DecodeError("expected `symbol`, or an envelope's symbol - at `$`")
         flat = _flat_ticker.decode(frame)
@@ -168,7 +169,7 @@ def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:  # noqa: ARG001 
         levels = book.data
         return [
             BookUpdate(
-                symbol=underscored(book.symbol),
+                symbol=symbol_of(book.symbol),
                 time_ns=None if levels.timestamp is None else ns_of_ms(levels.timestamp),
                 is_snapshot=True,
                 bids=full_levels([(row.price, row.size) for row in levels.bids], "$.data.bids"),
@@ -196,8 +197,18 @@ def _rest_kind(head: _Head) -> Kind:
     return "trade" if rows and (rows[0].taker_buys or rows[0].size) else "other"
 
 
+@lru_cache(maxsize=CACHED)
+def symbol_of(native_symbol: str) -> str:
+    """Return the canonical symbol of a market, which Korbit writes in lower case.
+
+    Raises:
+        DecodeError: It is not two currencies with an underscore between them.
+    """
+    return underscored(native_symbol.upper())
+
+
 def _trades_of(message: _Trades) -> list[Trade]:
-    symbol = underscored(message.symbol)
+    symbol = symbol_of(message.symbol)
     return [
         Trade(
             symbol,
@@ -215,7 +226,7 @@ def _trades_of(message: _Trades) -> list[Trade]:
 def _rest_trades_of(body: _RestTrades, feed: Feed) -> list[Trade]:
     if feed.native_symbol is None:
         raise DecodeError("expected the symbol in the record's key, like korbit.spot.btc_krw")
-    symbol = underscored(feed.native_symbol)
+    symbol = symbol_of(feed.native_symbol)
     ids = RowIds()
     return [_rest_trade_of(row, symbol, ids) for row in body.data]
 

@@ -5,8 +5,9 @@ from typing import Final
 
 import msgspec
 
-from schemas.exchanges._common import decoding, underscored
+from schemas.exchanges._common import decoding
 from schemas.exchanges._klines import minute_of, native_of
+from schemas.exchanges.korbit.decode import symbol_of
 from schemas.feeds import Feed
 from schemas.histories import Market
 from schemas.klines import Kline, KlineConventions, KlineSource
@@ -34,7 +35,7 @@ _answer: Final = msgspec.json.Decoder(_Answer)
 def decode_klines(frame: bytes, feed: Feed) -> list[Kline]:
     """Return the klines of a frame, WebSocket or REST."""
     with decoding("korbit"):
-        symbol = underscored(native_of(feed.native_symbol, "korbit"))
+        symbol = symbol_of(native_of(feed.native_symbol, "korbit"))
         return [
             Kline(
                 symbol=symbol,

@@ -61,7 +61,7 @@ def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT0
 
     def make(row: Row) -> Instrument:
         native, status = str(row["symbol"]), str(row.get("status", "launched"))
-        base, _, quote = native.partition("_")
+        base, _, quote = native.upper().partition("_")
         return Instrument(
             product=product,
             native_symbol=native,

@@ -11,9 +11,8 @@ from schemas.exchanges.facts import (
     Exchange,
     ExchangeDecoder,
     MovedFields,
-    RestLimit,
 )
-from schemas.exchanges.kraken import decode, history
+from schemas.exchanges.kraken import decode, history, subscribe
 from schemas.exchanges.kraken.checksum import combine, level_text
 from schemas.exchanges.kraken.klines import KLINES, decode_klines
 from schemas.histories import History
@@ -49,7 +48,7 @@ EXCHANGE: Final = Exchange(
         ),
     ),
     numbering={"spot": "consecutive"},
-    rest_limit=RestLimit(1, 1),
+    subscriptions=subscribe.SUBSCRIPTIONS,
     checksum=Checksum(10, level_text, combine),
     klines=KLINES,
 )

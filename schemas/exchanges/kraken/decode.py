@@ -33,9 +33,11 @@ from schemas.times import ns_of_rfc3339, ns_of_seconds
 DEPTHS: Final = (10, 25, 100, 500, 1000)
 """The levels a side that a subscription can ask for."""
 
+V2_NAMES: Final = {"XBT": "BTC", "XDG": "DOGE"}
+"""The name of a currency in version 2, by the one in version 1 and REST, where they differ."""
+
 COMMON_NAMES: Final = {
-    "XBT": "BTC",
-    "XDG": "DOGE",
+    **V2_NAMES,
     # Terra's first chain kept its names here alone: https://support.kraken.com, "Terra".
     "LUNA": "LUNC",
     "LUNA2": "LUNA",
@@ -118,7 +120,7 @@ def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
             return []
         if _is_array(frame):
             elements = wire.array.decode(frame)
-            return [_v1_ticker_update(_symbol(wire.text.decode(elements[-1])), elements[1])]
+            return [_v1_ticker_update(symbol_of(wire.text.decode(elements[-1])), elements[1])]
         head = wire.head.decode(frame)
         if head.channel:
             rows = wire.v2_rows.decode(frame).data
@@ -219,7 +221,7 @@ def _subscribed(frame: bytes) -> list[BookUpdate]:
         return []  # of another channel, or refused
     return [
         BookUpdate(
-            symbol=_symbol(found.symbol),
+            symbol=symbol_of(found.symbol),
             time_ns=None,
             is_snapshot=False,
             bids=[],
@@ -241,16 +243,21 @@ def _spot(base: str, quote: str) -> str:
 
 
 @lru_cache(maxsize=symbols.CACHED)
-def _symbol(pair: str) -> str:
+def symbol_of(pair: str) -> str:
+    """Return the canonical symbol of a pair with a slash, by either version's names.
+
+    Raises:
+        DecodeError: It is not two currencies with a slash between them.
+    """
     base, slash, quote = pair.partition("/")
     if not slash:
         raise DecodeError(f"symbol {pair[:40]!r}: expected a pair like BTC/USD")
     return _spot(base, quote)
 
 
-def _symbol_of(pair: str, feed: Feed) -> str:
+def _symbol_in(pair: str, feed: Feed) -> str:
     if pair or feed.native_symbol:
-        return _symbol(pair or feed.native_symbol or "")
+        return symbol_of(pair or feed.native_symbol or "")
     if feed.coin is None:
         raise DecodeError(
             "expected a symbol in the frame, in the record's key (kraken.spot.BTC/USD) or in its "
@@ -261,8 +268,8 @@ def _symbol_of(pair: str, feed: Feed) -> str:
 
 def _rest_symbol(pair: str, feed: Feed) -> str:
     if feed.native_symbol and "/" in feed.native_symbol:
-        return _symbol(feed.native_symbol)
-    return _symbol(pair) if "/" in pair else _symbol_without_slash(pair)
+        return symbol_of(feed.native_symbol)
+    return symbol_of(pair) if "/" in pair else _symbol_without_slash(pair)
 
 
 @lru_cache(maxsize=symbols.CACHED)
@@ -282,7 +289,7 @@ def _symbol_without_slash(pair: str) -> str:
 
 def _v2_trade(row: wire.V2Trade) -> Trade:
     return Trade(
-        _symbol(row.symbol),
+        symbol_of(row.symbol),
         row.trade_id,
         ns_of_rfc3339(row.timestamp),
         row.side == "buy",
@@ -298,13 +305,13 @@ def _v2_trade_of(raw: Raw) -> Trade | None:
 
 
 def _v1_trades(frame: wire.V1Trades) -> list[Trade]:
-    symbol, ids = _symbol(frame.pair), RowIds()
+    symbol, ids = symbol_of(frame.pair), RowIds()
     return [_v1_trade(row, symbol, ids) for row in frame.rows]
 
 
 def _salvaged_v1_trades(frame: bytes) -> list[Trade]:
     elements = wire.array.decode(frame)
-    symbol, ids = _symbol(wire.text.decode(elements[-1])), RowIds()
+    symbol, ids = symbol_of(wire.text.decode(elements[-1])), RowIds()
 
     def decode(raw: Raw) -> Trade | None:
         row = wire.v1_trade.decode(raw)
@@ -367,7 +374,7 @@ def _v2_ticker_update(row: wire.V2Ticker, feed: Feed) -> TickerUpdate:
     before = None if last is None or change is None else SUM.subtract(last, change)
     stamped = row.timestamp is not None and not row.timestamp.startswith(_NEVER)
     return TickerUpdate(
-        symbol=_symbol_of(row.symbol, feed),
+        symbol=_symbol_in(row.symbol, feed),
         time_ns=ns_of_rfc3339(row.timestamp or "") if stamped else None,
         is_delta=False,
         opening_price=before,
@@ -414,7 +421,7 @@ def _v2_book_update(book: wire.V2Book, is_snapshot: bool) -> BookUpdate:  # noqa
     size = max(len(book.bids), len(book.asks))
     is_full = is_snapshot and size in DEPTHS
     return BookUpdate(
-        symbol=_symbol(book.symbol),
+        symbol=symbol_of(book.symbol),
         time_ns=None if book.timestamp is None else ns_of_rfc3339(book.timestamp),
         is_snapshot=is_snapshot,
         bids=levels([(level.price, level.qty) for level in book.bids], "$.bids"),
@@ -438,7 +445,7 @@ def _v1_book_update(elements: list[Raw]) -> BookUpdate:
     checksum = "".join(part.checksum for part in parts)
     time = max((level.time for level in (*asks, *bids)), default=None)
     return BookUpdate(
-        symbol=_symbol(pair),
+        symbol=symbol_of(pair),
         time_ns=None if time is None else ns_of_seconds(time),
         is_snapshot=is_snapshot,
         bids=_v1_levels(bids, is_snapshot, "bids"),

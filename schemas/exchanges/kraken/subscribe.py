@@ -8,11 +8,11 @@ from typing import Final
 import msgspec
 
 from schemas.errors import DecodeError
+from schemas.exchanges.kraken.decode import V2_NAMES, symbol_of
 from schemas.histories import Request
 from schemas.instruments import TRADING, Instrument, Listing, Row, decimal_of, instruments_of
 from schemas.records import Product
 from schemas.subscriptions import Budget, Reply, Stream, Subscriptions, Target, chunks, message_of
-from schemas.symbols import currency, spot
 
 _CHANNELS: Final = {"ticker": "ticker", "orderbook": "book", "trade": "trade"}
 # Another depth than 10, 25, 100, 500 or 1,000 leaves a live, silent socket.
@@ -75,13 +75,13 @@ def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT0
         if not row.get("wsname"):
             return None  # dark pools have no feed
         base, _, quote = str(row["wsname"]).partition("/")
-        base, quote = currency(base), currency(quote)
+        own = f"{V2_NAMES.get(base, base)}/{V2_NAMES.get(quote, quote)}"
         status = str(row.get("status", "online"))
         tick = row.get("tick_size") or f"1e-{row.get('pair_decimals')}"
         return Instrument(
             product=product,
-            native_symbol=f"{base}/{quote}",
-            symbol=spot(base, quote),
+            native_symbol=own,
+            symbol=symbol_of(own),
             status=TRADING if status == "online" else status,
             tick_size=decimal_of(tick),
             turnover=turnover.get(row["name"]),

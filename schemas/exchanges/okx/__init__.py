@@ -11,9 +11,8 @@ from schemas.exchanges.facts import (
     Exchange,
     ExchangeDecoder,
     MovedFields,
-    RestLimit,
 )
-from schemas.exchanges.okx import decode, history
+from schemas.exchanges.okx import decode, history, subscribe
 from schemas.exchanges.okx.checksum import combine, level_text
 from schemas.exchanges.okx.klines import KLINES, decode_klines
 from schemas.histories import History
@@ -58,7 +57,7 @@ EXCHANGE: Final = Exchange(
         Channel("bbo-tbt", "orderbook", depths=(1,)),
     ),
     numbering={"spot": "consecutive", "linear": "consecutive", "inverse": "consecutive"},
-    rest_limit=RestLimit(20, 2),
+    subscriptions=subscribe.SUBSCRIPTIONS,
     checksum=Checksum(25, level_text, combine),
     klines=KLINES,
 )

@@ -11,9 +11,8 @@ from schemas.exchanges.facts import (
     Exchange,
     ExchangeDecoder,
     MovedFields,
-    RestLimit,
 )
-from schemas.exchanges.upbit import decode
+from schemas.exchanges.upbit import decode, subscribe
 from schemas.histories import History
 
 EXCHANGE: Final = Exchange(
@@ -41,6 +40,6 @@ EXCHANGE: Final = Exchange(
         Channel("orderbook", "orderbook", depths=(1, 5, 15, 30)),
     ),
     numbering={"spot": "unique"},
-    rest_limit=RestLimit(10, 1, "Remaining-Req"),
+    subscriptions=subscribe.SUBSCRIPTIONS,
     klines=_upbit_klines.KLINES,
 )

@@ -95,13 +95,15 @@ class TestTrades:
             ("ETHUSDH21", "ETH-USD-210326"),
             ("XBTUSDTZ24", "BTC-USDT-241227"),
             ("XBT_USDT", "BTC-USDT"),
+            ("ETHUSD_ETH", "ETH-USDETH-PERP"),
+            ("ETHUSDH27_ETH", "ETH-USDETH-270326"),
         ],
     )
     def test_symbols_become_canonical(self, native: str, symbol: str) -> None:
         assert only_trade(with_row(INVERSE, symbol=native)).symbol == symbol
 
     @pytest.mark.parametrize(
-        "native", ["", "USD", "NONSENSE", "ETHUSD_ETH", "XBT_", "_USDT", "XBTU2", "XBT7D_U105"]
+        "native", ["", "USD", "NONSENSE", "ETHUSD_E-H", "XBT_", "_USDT", "XBTU2", "XBT7D_U105"]
     )
     def test_symbol_that_names_no_market_is_refused(self, native: str) -> None:
         with pytest.raises(DecodeError, match="expected"):
@@ -152,25 +154,26 @@ class TestTrades:
         [
             ({"timestamp": "today"}, "RFC 3339"),
             ({"timestamp": ...}, "`timestamp`"),
-            ({"symbol": None}, r"\$\.symbol"),
-            ({"side": "buy"}, r"\$\.side"),
-            ({"side": None}, r"\$\.side"),
+            ({"symbol": None}, r"\$\.data\[0\]\.symbol"),
+            ({"side": "buy"}, r"\$\.data\[0\]\.side"),
+            ({"side": None}, r"\$\.data\[0\]\.side"),
             ({"side": ..., "trdType": "Regular"}, "`side`"),
             ({"price": -1}, "price"),
-            ({"price": None}, r"\$\.price"),
+            ({"price": None}, r"\$\.data\[0\]\.price"),
             ({"homeNotional": 0}, "size 0"),
             ({"homeNotional": ...}, "`homeNotional`"),
             ({"foreignNotional": "NaN"}, "foreignNotional as the price NaN"),
-            ({"foreignNotional": None}, r"\$\.foreignNotional"),
+            ({"foreignNotional": None}, r"\$\.data\[0\]\.foreignNotional"),
             ({"trdMatchID": ""}, "trade id ''"),
-            ({"trdMatchID": 5}, r"\$\.trdMatchID"),
-            ({"trdType": 5}, r"\$\.trdType"),
+            ({"trdMatchID": 5}, r"\$\.data\[0\]\.trdMatchID"),
+            ({"trdType": 5}, r"\$\.data\[0\]\.trdType"),
         ],
     )
     def test_broken_field_is_refused_and_named(self, fields: dict[str, Any], named: str) -> None:
         with pytest.raises(DecodeError, match=named) as raised:
             bitmex.decode_trades(with_row(INVERSE, **fields), FEED)
-        assert str(raised.value).startswith("bitmex: row 0: ")
+        assert str(raised.value).startswith("bitmex: ")
+        assert "`$.data[0]" in str(raised.value)
         assert len(str(raised.value)) <= 300
 
     def test_unknown_action_is_refused(self) -> None:

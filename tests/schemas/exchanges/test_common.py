@@ -110,7 +110,7 @@ def test_row_ids_number_equal_rows_of_one_frame() -> None:
 
 
 def test_symbols_with_an_underscore() -> None:
-    assert underscored("btc_krw") == "BTC-KRW"
+    assert underscored("BTC_KRW") == "BTC-KRW"
     for wrong in ("", "BTC", "BTC-KRW", "BTC_", "_KRW", "A_B_C"):
         with pytest.raises(DecodeError, match="expected"):
             underscored(wrong)

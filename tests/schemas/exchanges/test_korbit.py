@@ -79,7 +79,7 @@ class TestTrades:
             (b'"0.00146702"', b'"0"', "size 0"),
             (b":1700000001239", b":1700000001", "1700000001"),
             (b":123456", b':"a"', "`$.data[0].tradeId`"),
-            (b"btc_krw", b"btckrw", "btckrw"),
+            (b"btc_krw", b"btckrw", "BTCKRW"),
         ],
     )
     def test_a_broken_field_is_named(self, old: bytes, new: bytes, named: str) -> None:

@@ -309,7 +309,7 @@ class TestTickers:
         )
 
     def test_pair_that_was_never_traded_has_no_figures_and_no_time(self) -> None:
-        assert only_ticker(EDGE_TICKERS[1]) == TickerUpdate("ANETX-USD", None, is_delta=False)
+        assert only_ticker(EDGE_TICKERS[1]) == TickerUpdate("ANETx-USD", None, is_delta=False)
 
     def test_ticker_without_a_stamp_has_no_time(self) -> None:
         assert only_ticker(with_row(TICKERS[0], timestamp=...)).time_ns is None
