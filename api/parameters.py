@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from litestar.exceptions import ValidationException
 
-from schemas.symbols import LONGEST
+from schemas.symbols import LONGEST, SYMBOL_PATTERN
 
 ALL_EXCHANGES: Final = "all_exchange"
 DEFAULT_LIMIT: Final = 10
@@ -22,7 +22,7 @@ LATEST_SECONDS: Final = 4_102_444_800
 _SHOWN_CHARACTERS: Final = 40
 _SECONDS: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 _INTEGER: Final = re.compile(r"-?[0-9]+", re.ASCII)
-_SYMBOL: Final = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}(-(PERP|[0-9]{6}))?", re.ASCII)
+_SYMBOL: Final = re.compile(SYMBOL_PATTERN)
 
 
 class MinutesRequest(msgspec.Struct, frozen=True):
@@ -136,7 +136,7 @@ def _symbol(query: Iterable[tuple[str, str]], errors: list[tuple[str, str]]) -> 
         else:
             symbol = value
     if symbol is not None and (len(symbol) > LONGEST or _SYMBOL.fullmatch(symbol) is None):
-        expected = "BASE-QUOTE, BASE-QUOTE-PERP or BASE-QUOTE-YYMMDD in capitals"
+        expected = "BASE-QUOTE, BASE-QUOTE-PERP or BASE-QUOTE-YYMMDD"
         errors.append(("symbol", f"{shown(symbol)} is not a symbol: expected {expected}"))
     return symbol
 

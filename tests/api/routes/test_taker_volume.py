@@ -241,7 +241,7 @@ def test_months_follow_each_other_without_a_seam(postgres_dsn: str, settings: Se
         ("binance/from=1/to=2?symbol=", "symbol"),
         ("binance/from=1/to=2?symbol=BTC", "symbol"),
         ("binance/from=1/to=2?symbol=BTCUSDT", "symbol"),
-        ("binance/from=1/to=2?symbol=btc-usdt", "symbol"),
+        ("binance/from=1/to=2?symbol=btc_usdt", "symbol"),
         ("binance/from=1/to=2?symbol=BTC-USDT-SWAP", "symbol"),
         ("binance/from=1/to=2?symbol=BTC-USDT%0A", "symbol"),
         ("binance/from=1/to=2?symbol=BTC-USDT-%D9%A1%D9%A1%D9%A1%D9%A1%D9%A1%D9%A1", "symbol"),
