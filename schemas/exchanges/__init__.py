@@ -10,8 +10,16 @@ from pkgutil import iter_modules
 from typing import Final
 
 from schemas.exchanges.facts import Exchange, ExchangeDecoder
+from schemas.subscriptions import Subscriptions
 
-__all__ = ["EXCHANGES", "Exchange", "ExchangeDecoder", "decoder_of", "discover"]
+__all__ = [
+    "EXCHANGES",
+    "Exchange",
+    "ExchangeDecoder",
+    "decoder_of",
+    "discover",
+    "subscriptions_of",
+]
 
 
 def discover(folders: Iterable[str]) -> dict[str, Exchange]:
@@ -47,3 +55,15 @@ def decoder_of(exchange: str) -> ExchangeDecoder:
         KeyError: There is no such exchange.
     """
     return EXCHANGES[exchange].decoder
+
+
+def subscriptions_of(exchange: str) -> Subscriptions:
+    """Return how the streams of an exchange are subscribed to.
+
+    Raises:
+        KeyError: There is no such exchange, or it cannot be collected.
+    """
+    found = EXCHANGES[exchange].subscriptions
+    if found is None:
+        raise KeyError(exchange)
+    return found

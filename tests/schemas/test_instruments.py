@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import DecodeError
-from schemas.exchanges import EXCHANGES
+from schemas.exchanges import EXCHANGES, subscriptions_of
 from schemas.histories import Request
 from schemas.instruments import Instrument, choose, compare, rows_of
 from schemas.records import Product
-from tests.schemas.exchanges.frames import subscriptions_of
 
 BODIES = Path(__file__).parents[1] / "frames" / "instruments"
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from schemas.exchanges import EXCHANGES, decoder_of
+from schemas.exchanges import EXCHANGES, decoder_of, subscriptions_of
 from schemas.feeds import Feed
 from schemas.records import Product
 from schemas.subscriptions import Stream, Target
-from tests.schemas.exchanges.frames import subscriptions_of
 
 FRAMES = Path(__file__).parents[1] / "frames"
 

@@ -11,13 +11,13 @@ from connectors.simulator.desk import Desk
 from connectors.simulator.simulation import Simulation
 from connectors.simulator.truth import Truth
 from connectors.simulator.venues.base import Answer, Request, Venue
-from schemas.exchanges import EXCHANGES
+from schemas.exchanges import EXCHANGES, subscriptions_of
 from schemas.feeds import Feed
 from schemas.histories import Market
 from schemas.instruments import Instrument
 from schemas.instruments import List as InstrumentList
 from schemas.records import Product
-from schemas.subscriptions import Stream, StreamKind, Target, subscriptions_of
+from schemas.subscriptions import Stream, StreamKind, Target
 
 START_MS = 1_790_000_000_000
 

@@ -114,7 +114,7 @@ def test_books_equal_the_model_at_each_step(exchange: str, product: Product) -> 
 
 def inject(simulated: object, exchange: str, product: Product, book: Book, symbol: str) -> None:
     """Apply the snapshot that REST gives, as the collector would."""
-    from schemas.subscriptions import subscriptions_of  # noqa: PLC0415
+    from schemas.exchanges import subscriptions_of  # noqa: PLC0415
 
     instrument = next(i for i in listed(simulated, exchange, product) if i.symbol == symbol)  # type: ignore[arg-type]
     ask = subscriptions_of(exchange).snapshot

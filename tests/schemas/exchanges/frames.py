@@ -11,12 +11,10 @@ import pytest
 from hypothesis import strategies as st
 
 from schemas.errors import DecodeError
-from schemas.exchanges import EXCHANGES
 
 if TYPE_CHECKING:
     from schemas.exchanges import ExchangeDecoder
     from schemas.feeds import Feed
-    from schemas.subscriptions import Subscriptions
 
 FRAMES = Path(__file__).parents[2] / "frames"
 RECORDINGS = Path(__file__).parents[3] / "connectors" / "replay" / "recordings"
@@ -52,13 +50,6 @@ def case_frames(name: str) -> list[bytes]:
     """Return the frames of a file of `tests/frames/cases`, which were once decoded wrongly."""
     cases = map(json.loads, (FRAMES / "cases" / f"{name}.jsonl").read_text("utf-8").splitlines())
     return [json.dumps(case["frame"], ensure_ascii=False).encode() for case in cases]
-
-
-def subscriptions_of(exchange: str) -> Subscriptions:
-    """Return how an exchange's streams are subscribed to."""
-    found = EXCHANGES[exchange].subscriptions
-    assert found is not None
-    return found
 
 
 def recording(name: str) -> list[bytes]:
