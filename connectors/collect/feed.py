@@ -22,12 +22,12 @@ from connectors.rest.exchange import ExchangeRest
 from connectors.websocket import fast, portable
 from connectors.websocket.interface import Options
 from schemas.errors import MarketflowError
-from schemas.exchanges import decoder_of
+from schemas.exchanges import decoder_of, subscriptions_of
 from schemas.feed_status import REGIONS
 from schemas.instruments import Instrument, choose, compare
 from schemas.records import Product
 from schemas.settings import ExchangeSettings, RawKind, Settings, Top
-from schemas.subscriptions import Stream, Target, subscriptions_of
+from schemas.subscriptions import Stream, Target
 from schemas.times import NS_PER_MS
 
 MAX_CONCURRENT_REQUESTS: Final = 2
