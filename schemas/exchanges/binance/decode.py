@@ -1,23 +1,19 @@
 """Binance: spot, USD-margined (linear) and coin-margined (inverse) futures.
 
-Facts: the WebSocket stream pages of binance-spot-api-docs and of the Binance futures
-documentation. Frames are raw events or wrapped as `{"stream": …, "data": …}`, REST bodies are
-arrays of rows or one book. Keys that differ only by case (`e` and `E`) mean different things.
+Frames are raw events or wrapped as `{"stream": …, "data": …}`; bodies of REST are arrays of rows or
+one book.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from decimal import Decimal
-from functools import lru_cache
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Literal, NamedTuple
 
-import msgspec
-from msgspec import UNSET, Raw, UnsetType, field
+from msgspec import Raw
 
-from schemas import symbols
 from schemas.errors import DecodeError
 from schemas.exchanges._common import (
     FAILURES,
+    are_figures,
     changed_levels,
     decode_together,
     decoding,
@@ -25,12 +21,17 @@ from schemas.exchanges._common import (
     fraction,
     full_levels,
     messages,
+    salvage,
 )
 from schemas.exchanges._contracts import contract_amounts, contract_size
-from schemas.feeds import Feed, TradeIds
+from schemas.exchanges.binance import wire
+from schemas.exchanges.binance.names import SYMBOLS, canonical, capitals, symbol_of
+from schemas.feeds import Feed
 from schemas.numbers import LARGEST, PRODUCT, SMALLEST, exact_product, exact_products
-from schemas.records import BookUpdate, Kind, Level, Product, TickerUpdate, Trade
+from schemas.records import BookUpdate, Kind, Product, Salvaged, TickerUpdate, Trade
 from schemas.times import EARLIEST_NS, LATEST_NS, NS_PER_MS, ns_of_ms_or_us
+
+_CODE: Final = "binance"
 
 _KINDS: Final[dict[str, Kind]] = {
     "trade": "trade",
@@ -39,249 +40,120 @@ _KINDS: Final[dict[str, Kind]] = {
     "depthUpdate": "orderbook",
     "serverShutdown": "control",
 }
-
-# No symbol of Binance has a separator, so the quote currency is found by its name. USD is not
-# among them: only coin-margined contracts are quoted in it, and those are told by their product.
-_QUOTES: Final = frozenset(
-    (
-        *("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD1", "RLUSD", "USDE", "USDP", "USDS"),
-        *("USDSB", "PAX", "DAI", "UST", "VAI", "U"),
-        *("BTC", "ETH", "BNB", "XRP", "TRX", "DOGE", "DOT", "SOL"),
-        *("EUR", "EURI", "GBP", "AUD", "TRY", "BRL", "RUB", "UAH", "NGN", "ZAR", "PLN", "RON"),
-        *("ARS", "COP", "MXN", "CZK", "JPY", "BIDR", "IDRT", "BKRW", "BVND", "GYEN"),
-    )
-)
-_QUOTE_LENGTHS: Final = sorted({len(quote) for quote in _QUOTES}, reverse=True)
-# ADAEUR is quoted in EUR, but BTCAEUR in the stablecoin AEUR, which had these markets only.
-_AEUR_BASES: Final = frozenset({"BTC", "ETH", "EUR"})
-
-_PARTIAL_STREAM: Final = re.compile(r"@depth(5|10|20)(?:@|$)")
 _WRAPPER: Final = b'{"stream"'
 _EVENT: Final = b'{"e":'
-
-# Other values of `X` are transfers inside the exchange: INSURANCE_FUND, ADL, NA.
-_MARKET: Final = "MARKET"
-
-
-class _TradeEvent(msgspec.Struct, gc=False):
-    event: Literal["trade"] = field(name="e")
-    symbol: str = field(name="s")
-    trade_id: int = field(name="t")
-    price: Decimal = field(name="p")
-    size: Decimal = field(name="q")
-    time: int = field(name="T")
-    buyer_is_maker: bool = field(name="m")
-    execution: str = field(name="X", default=_MARKET)
-
-
-class _MarketTradeEvent(_TradeEvent, gc=False):
-    execution: Literal["MARKET"] = field(name="X", default=_MARKET)
-
-
-class _AggTradeEvent(msgspec.Struct, gc=False):
-    event: Literal["aggTrade"] = field(name="e")
-    symbol: str = field(name="s")
-    trade_id: int = field(name="a")
-    price: Decimal = field(name="p")
-    size: Decimal = field(name="q")
-    time: int = field(name="T")
-    buyer_is_maker: bool = field(name="m")
-    execution: str = field(name="X", default=_MARKET)
-
-
-class _MarketAggTradeEvent(_AggTradeEvent, gc=False):
-    execution: Literal["MARKET"] = field(name="X", default=_MARKET)
-
-
-class _RestTrade(msgspec.Struct, gc=False):
-    trade_id: int = field(name="id")
-    price: Decimal
-    size: Decimal = field(name="qty")
-    time: int
-    buyer_is_maker: bool = field(name="isBuyerMaker")
-    symbol: str = ""
-    execution: str = _MARKET
-
-
-class _WrappedTrade(msgspec.Struct, gc=False):
-    data: _TradeEvent
-
-
-class _WrappedAggTrade(msgspec.Struct, gc=False):
-    data: _AggTradeEvent
-
-
-class _WrappedMarketTrade(msgspec.Struct, gc=False):
-    data: _MarketTradeEvent
-
-
-class _WrappedMarketAggTrade(msgspec.Struct, gc=False):
-    data: _MarketAggTradeEvent
-
-
-class _Ticker(msgspec.Struct, gc=False):
-    symbol: str = field(name="s", default="")
-    time: Raw = field(name="E", default=Raw())
-    opening: Raw = field(name="o", default=Raw())
-    last: Raw = field(name="c", default=Raw())
-    high: Raw = field(name="h", default=Raw())
-    low: Raw = field(name="l", default=Raw())
-    previous: Raw = field(name="x", default=Raw())
-    volume: Raw = field(name="v", default=Raw())
-    change: Raw = field(name="p", default=Raw())
-    change_percent: Raw = field(name="P", default=Raw())
-
-
-class _DepthEvent(msgspec.Struct, gc=False):
-    event: Literal["depthUpdate"] = field(name="e")
-    time: int = field(name="E")
-    symbol: str = field(name="s")
-    first_id: int = field(name="U")
-    last_id: int = field(name="u")
-    bids: list[Level] = field(name="b")
-    asks: list[Level] = field(name="a")
-    prev_id: int | UnsetType = field(name="pu", default=UNSET)
-
-
-class _WrappedDepth(msgspec.Struct, gc=False):
-    stream: str
-    data: _DepthEvent
-
-
-class _Depth(msgspec.Struct, gc=False):
-    last_id: int = field(name="lastUpdateId")
-    bids: list[Level]
-    asks: list[Level]
-    time: int | None = field(name="E", default=None)
-
-
-class _Head(msgspec.Struct, gc=False):
-    """The fields that tell one message from another."""
-
-    stream: str = ""
-    data: Raw = Raw()
-    event: str = field(name="e", default="")
-    buyer_is_maker: Raw = field(name="isBuyerMaker", default=Raw())
-    update_id: Raw = field(name="lastUpdateId", default=Raw())
-    opening: Raw = field(name="o", default=Raw())
-    last: Raw = field(name="c", default=Raw())
-    quote_id: Raw = field(name="u", default=Raw())
-    request_id: Raw = field(name="id", default=Raw())
-    result: Raw = Raw()
-    code: Raw = Raw()
-    error: Raw = Raw()
+_DEPTH: Final = b'{"lastUpdateId"'
+_PARTIAL_STREAM: Final = re.compile(r"@depth(5|10|20)(?:@|$)")
+# Streams of all markets carry both families of futures since June 2026.
+_FAMILIES: Final[dict[Product, int]] = {"linear": 1, "inverse": 2}
 
 
 class _Message(NamedTuple):
-    kind: Kind
-    event: str
-    """Empty for REST rows, books without an event and flattened tickers."""
-    stream: str
-    """Empty where the frame is not wrapped."""
+    """One message of a frame."""
+
+    stream: Raw
+    """Its name as JSON, empty where the frame is not wrapped."""
     body: bytes
 
 
-_AnyTrade: TypeAlias = _TradeEvent | _AggTradeEvent | _RestTrade
-
-_raw_trade: Final[dict[TradeIds, msgspec.json.Decoder[_TradeEvent | _AggTradeEvent]]] = {
-    "trade": msgspec.json.Decoder(_TradeEvent),
-    "aggTrade": msgspec.json.Decoder(_AggTradeEvent),
-}
-_wrapped_trade: Final[dict[TradeIds, msgspec.json.Decoder[_WrappedTrade | _WrappedAggTrade]]] = {
-    "trade": msgspec.json.Decoder(_WrappedTrade),
-    "aggTrade": msgspec.json.Decoder(_WrappedAggTrade),
-}
-_raw_trades: Final[dict[TradeIds, msgspec.json.Decoder[list[Any]]]] = {
-    "trade": msgspec.json.Decoder(list[_MarketTradeEvent]),
-    "aggTrade": msgspec.json.Decoder(list[_MarketAggTradeEvent]),
-}
-_wrapped_trades: Final[dict[TradeIds, msgspec.json.Decoder[list[Any]]]] = {
-    "trade": msgspec.json.Decoder(list[_WrappedMarketTrade]),
-    "aggTrade": msgspec.json.Decoder(list[_WrappedMarketAggTrade]),
-}
-_rest_trade: Final = msgspec.json.Decoder(_RestTrade)
-_ticker: Final = msgspec.json.Decoder(_Ticker)
-_depth_event: Final = msgspec.json.Decoder(_DepthEvent)
-_wrapped_depth: Final = msgspec.json.Decoder(_WrappedDepth)
-_depth: Final = msgspec.json.Decoder(_Depth)
-_head: Final = msgspec.json.Decoder(_Head)
-
-
 def kind(frame: bytes) -> Kind:
-    """What the frame carries; of an array, what its first message does.
+    """Return what the frame carries; of an array, what its first message does.
 
     Raises:
         DecodeError: It is no message of Binance.
     """
-    with decoding("binance"):
-        for message in _messages(frame):
-            return message.kind
+    with decoding(_CODE):
+        for _, message in _messages(frame):
+            return _kind_of(wire.head.decode(message.body))
         return "other"
 
 
 def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:
-    """The trades of `trade` or `aggTrade` events, or of a REST body of recent trades.
+    """Return the trades of `trade` or `aggTrade` events, or of a body of REST.
 
-    Of the two numberings only the one of `feed.trade_ids` counts; REST rows have that of
-    `trade`. Coin-margined sizes are contracts: `feed.contract_sizes` says how many US dollars
-    each is worth, by symbol (`BTCUSD_PERP`) or by pair (`BTCUSD`).
+    Of the two numberings only the one of `feed.trade_ids` counts. Coin-margined sizes are
+    contracts: `feed.contract_sizes` says how many US dollars each is worth, by symbol
+    (`BTCUSD_PERP`) or by pair (`BTCUSD`).
 
     Raises:
-        DecodeError: The frame is not understood, or its symbol has no contract size.
+        DecodeError: No row is a trade, or its symbol has no contract size.
+    """
+    trades = trades_fast(frame, feed)
+    return trades_plain(frame, feed) if trades is None else trades
+
+
+def trades_fast(frame: bytes, feed: Feed) -> list[Trade] | None:
+    """Return the trade of a frame that is one event of a spot or linear market.
+
+    It is most of what a dataflow decodes: one decode and one expression take half the time.
     """
     try:
         if frame.startswith(_WRAPPER):
-            trade: _AnyTrade = _wrapped_trade[feed.trade_ids].decode(frame).data
+            row = wire.wrapped_trade[feed.trade_ids].decode(frame).data
         else:
-            trade = _raw_trade[feed.trade_ids].decode(frame)
-        price, size, time_ns = trade.price, trade.size, trade.time * NS_PER_MS
-        if (  # the frame of a busy feed, in one expression: it is most of what a dataflow decodes
-            trade.execution == _MARKET
-            and trade.symbol
+            row = wire.raw_trade[feed.trade_ids].decode(frame)
+        price, size, time_ns = row.price, row.size, row.time * NS_PER_MS
+        if (
+            row.execution == wire.MARKET
+            and row.symbol
             and feed.product != "inverse"
             and EARLIEST_NS <= time_ns < LATEST_NS
             and SMALLEST <= price <= LARGEST
             and SMALLEST <= size <= LARGEST
         ):
+            # By position, because keywords cost 5 % of the whole decode.
             return [
                 Trade(
-                    _symbol(trade.symbol, feed.product),
-                    trade.trade_id,
+                    canonical(row.symbol, feed.product),
+                    row.trade_id,
                     time_ns,
-                    not trade.buyer_is_maker,
+                    not row.buyer_is_maker,
                     price,
                     size,
                     PRODUCT.multiply(price, size),
                 )
             ]
-        return [_trade(trade, feed)] if trade.execution == _MARKET else []
     except (*FAILURES, ArithmeticError):
-        pass  # another message, or a broken one: the way below finds out which
-    with decoding("binance"):
-        found = (_trade_of(message, feed) for message in _messages(frame))
-        return [_trade(row, feed) for row in found if row is not None and row.execution == _MARKET]
+        pass
+    return None
+
+
+def trades_plain(frame: bytes, feed: Feed) -> list[Trade]:
+    """Return what :func:`decode_trades` does, row by row."""
+
+    def trade(message: _Message) -> Trade | None:
+        row = _trade_row(message, feed)
+        if row is None or row.execution != wire.MARKET or not row.size:
+            return None
+        return _trade(row, feed)
+
+    with decoding(_CODE):
+        return salvage(_messages_of("trade", frame), trade)
 
 
 def decode_trade_run(frames: Sequence[bytes], feed: Feed) -> list[Trade] | None:
-    """The trades of frames that are one event each, at once; `None` where any is not."""
+    """Return the trades of frames that are one event each, decoded as one array.
+
+    One decode and columns take two thirds of the time of one frame after the other.
+    """
     # Answers from REST and a collector's envelopes are long: not worth joining to find that out.
     if feed.product == "inverse" or not frames[0].startswith((_WRAPPER, _EVENT)):
         return None
     try:
         if frames[0].startswith(_WRAPPER):
-            wrapped = decode_together(_wrapped_trades[feed.trade_ids], frames)
+            wrapped = decode_together(wire.wrapped_trades[feed.trade_ids], frames)
             rows = [row.data for row in wrapped]
         else:
-            rows = decode_together(_raw_trades[feed.trade_ids], frames)
+            rows = decode_together(wire.raw_trades[feed.trade_ids], frames)
         times_ns = [row.time * NS_PER_MS for row in rows]
         if min(times_ns) < EARLIEST_NS or max(times_ns) >= LATEST_NS:
             return None
-        symbol_of = _symbols[feed.product]
+        known_symbols = SYMBOLS[feed.product]
         prices, sizes = [row.price for row in rows], [row.size for row in rows]
         return list(
             map(
                 Trade,
-                [symbol_of[row.symbol] for row in rows],
+                [known_symbols[row.symbol] for row in rows],
                 [row.trade_id for row in rows],
                 times_ns,
                 [not row.buyer_is_maker for row in rows],
@@ -295,59 +167,121 @@ def decode_trade_run(frames: Sequence[bytes], feed: Feed) -> list[Trade] | None:
 
 
 def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
-    """The tickers of `24hrTicker` events, alone or as an array, or flattened by a collector.
+    """Return the tickers of `24hrTicker` events, alone or as an array, or flattened by a collector.
 
     Raises:
-        DecodeError: The frame is not understood.
+        DecodeError: No row is a ticker.
     """
-    with decoding("binance"):
-        return [
-            _ticker_update(_ticker.decode(message.body), feed)
-            for message in _messages(frame)
-            if message.kind == "ticker"
-        ]
+    tickers = tickers_fast(frame, feed)
+    return tickers_plain(frame, feed) if tickers is None else tickers
+
+
+def tickers_fast(frame: bytes, feed: Feed) -> list[TickerUpdate] | None:
+    """Return the tickers of events whose figures are numbers.
+
+    Figures that are decoded as numbers and checked together make the decode twice as fast.
+    """
+    if not frame.startswith((_WRAPPER, _EVENT, b"[" + _EVENT)):
+        return None
+    try:
+        if frame.startswith(_WRAPPER):
+            found = wire.wrapped_ticker_numbers.decode(frame).data
+        else:
+            found = wire.ticker_numbers.decode(frame)
+        rows = found if isinstance(found, list) else [found]
+        ours = [row for row in rows if not _is_other_family(row.family, feed)]
+        tickers = [_ticker_of_numbers(row, feed) for row in ours]
+    except FAILURES:
+        return None
+    skipped = len(rows) - len(ours)
+    return Salvaged(tickers, [], skipped) if skipped else tickers
+
+
+def tickers_plain(frame: bytes, feed: Feed) -> list[TickerUpdate]:
+    """Return what :func:`decode_tickers` does, figure by figure."""
+
+    def ticker(message: _Message) -> TickerUpdate | None:
+        row = wire.ticker.decode(message.body)
+        return None if _is_other_family(row.family, feed) else _ticker(row, feed)
+
+    with decoding(_CODE):
+        return salvage(_messages_of("ticker", frame), ticker)
 
 
 def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:
-    """The book of a `depthUpdate`, of a partial book (`@depth5/10/20`) or of a REST snapshot.
+    """Return the book of a `depthUpdate`, of a partial book (`@depth5/10/20`) or of REST.
 
-    A partial book of the futures looks like a delta, and one of the spot market like a REST
-    snapshot: only the stream's name in the wrapper tells. Unwrapped, the first is taken for a
-    delta and the second for a snapshot, so collect futures books wrapped.
+    A partial book of the futures looks like a delta, and one of the spot market like a snapshot of
+    REST: only the stream's name in the wrapper tells. Unwrapped, the first is taken for a delta and
+    the second for a snapshot, so that books of futures are collected wrapped.
 
     Raises:
-        DecodeError: The frame is not understood.
+        DecodeError: No row is a book.
     """
+    updates = books_fast(frame, feed)
+    return books_plain(frame, feed) if updates is None else updates
+
+
+def books_fast(frame: bytes, feed: Feed) -> list[BookUpdate] | None:
+    """Return the book of one event, which a look at its kind first would cost a third more."""
     try:
-        wrapped = _wrapped_depth.decode(frame)
-        return [_book_of_event(wrapped.data, wrapped.stream, feed)]
+        if frame.startswith(_WRAPPER):
+            wrapped = wire.wrapped_depth.decode(frame)
+            return [_book_of_event(wrapped.data, wrapped.stream, feed)]
+        if frame.startswith(_EVENT):
+            return [_book_of_event(wire.depth_event.decode(frame), "", feed)]
+        if frame.startswith(_DEPTH):
+            return [_book_without_event(wire.depth.decode(frame), "", feed)]
     except FAILURES:
-        pass  # another message, or a broken one: the way below finds out which
-    with decoding("binance"):
-        return [
-            _book_of_event(_depth_event.decode(message.body), message.stream, feed)
-            if message.event
-            else _book_without_event(_depth.decode(message.body), message.stream, feed)
-            for message in _messages(frame)
-            if message.kind == "orderbook"
-        ]
+        pass
+    return None
 
 
-def _messages(frame: bytes) -> Iterator[_Message]:
-    for outer in messages(frame):
-        head = _head.decode(outer)
-        if not (head.stream and bytes(head.data)):
-            yield _Message(_kind(head), head.event, "", outer)
+def books_plain(frame: bytes, feed: Feed) -> list[BookUpdate]:
+    """Return what :func:`decode_books` does, message by message."""
+
+    def book(message: _Message) -> BookUpdate:
+        stream = wire.stream.decode(message.stream) if bytes(message.stream) else ""
+        if wire.head.decode(message.body).event:
+            return _book_of_event(wire.depth_event.decode(message.body), stream, feed)
+        return _book_without_event(wire.depth.decode(message.body), stream, feed)
+
+    with decoding(_CODE):
+        return salvage(_messages_of("orderbook", frame), book)
+
+
+def _messages_of(wanted: Kind, frame: bytes) -> Iterator[tuple[str, _Message]]:
+    """Yield the messages of a kind, and those that are none, by their names in problems."""
+    for name, message in _messages(frame):
+        try:
+            found = _kind_of(wire.head.decode(message.body))
+        except FAILURES:
+            found = wanted
+        if found == wanted:
+            yield name, message
+
+
+def _messages(frame: bytes) -> Iterator[tuple[str, _Message]]:
+    """Yield all messages by their names in problems."""
+    for name, outer in _named(frame, "$"):
+        wrapper = wire.wrapper.decode(outer) if b'"stream"' in outer else wire.Wrapper()
+        if not (bytes(wrapper.stream) and bytes(wrapper.data)):
+            yield name, _Message(Raw(), outer)
             continue
-        for inner in messages(bytes(head.data)):
-            head_inside = _head.decode(inner)
-            yield _Message(_kind(head_inside), head_inside.event, head.stream, inner)
+        for inner_name, inner in _named(bytes(wrapper.data), f"{name}.data"):
+            yield inner_name, _Message(wrapper.stream, inner)
 
 
-def _kind(head: _Head) -> Kind:
+def _named(text: bytes, path: str) -> Iterable[tuple[str, bytes]]:
+    if text.lstrip()[:1] != b"[":
+        return [(path, text)]
+    return ((f"{path}[{at}]", row) for at, row in enumerate(messages(text)))
+
+
+def _kind_of(head: wire.Head) -> Kind:
     if head.event:
         return _KINDS.get(head.event, "other")
-    if bytes(head.buyer_is_maker):
+    if bytes(head.buyer_is_maker) or (bytes(head.aggregate_id) and bytes(head.first_trade_id)):
         return "trade"
     if bytes(head.update_id):
         return "orderbook"
@@ -356,132 +290,97 @@ def _kind(head: _Head) -> Kind:
     if any(map(bytes, (head.result, head.request_id, head.code, head.error))):
         return "control"
     if bytes(head.quote_id):
-        return "other"  # the spot market's bookTicker, which names no event
+        return "other"
     raise DecodeError("expected an event named in `e`, a row of trades, a book or an answer")
 
 
-def _trade_of(message: _Message, feed: Feed) -> _AnyTrade | None:
-    """The trade of the message, `None` where it has none of the numbering that counts."""
-    if message.kind != "trade":
+def _is_other_family(family: int | None, feed: Feed) -> bool:
+    """Return whether a row of a futures stream is of the other family of futures."""
+    own = _FAMILIES.get(feed.product)
+    return own is not None and family is not None and family != own
+
+
+def _trade_row(message: _Message, feed: Feed) -> wire.AnyTrade | None:
+    """Return the trade of the message, or `None` for one of the other numbering."""
+    head = wire.head.decode(message.body)
+    if head.event == feed.trade_ids:
+        return wire.raw_trade[feed.trade_ids].decode(message.body)
+    if head.event:
         return None
-    if message.event == feed.trade_ids:
-        return _raw_trade[feed.trade_ids].decode(message.body)
-    if not message.event and feed.trade_ids == "trade":
-        return _rest_trade.decode(message.body)
-    return None
+    numbering = "trade" if bytes(head.buyer_is_maker) else "aggTrade"
+    if _kind_of(head) == "trade" and numbering != feed.trade_ids:
+        return None
+    return wire.rest_trade[feed.trade_ids].decode(message.body)
 
 
-def _trade(trade: _AnyTrade, feed: Feed) -> Trade:
-    time_ns = trade.time * NS_PER_MS
-    if not EARLIEST_NS <= time_ns < LATEST_NS:  # microseconds, or nonsense
-        time_ns = _time_ns(trade)
-    price, size = trade.price, trade.size
+def _trade(row: wire.AnyTrade, feed: Feed) -> Trade:
+    price, size = row.price, row.size
     if feed.product == "inverse":
-        unit = contract_size(feed, (trade.symbol or feed.native_symbol or "").upper(), "_")
+        unit = contract_size(feed, capitals(row.symbol or feed.native_symbol or ""), "_")
         size, notional = contract_amounts(price, size, unit, feed.product)
     else:
         notional = exact_product(price, size)
-    native = trade.symbol
     return Trade(
-        _symbol(native, feed.product) if native else _symbol_of(native, feed),
-        trade.trade_id,
-        time_ns,
-        not trade.buyer_is_maker,
-        price,
-        size,
-        notional,
+        symbol=symbol_of(row.symbol, feed),
+        trade_id=row.trade_id,
+        time_ns=_time_ns(row.time),
+        taker_buys=not row.buyer_is_maker,
+        price=price,
+        size=size,
+        notional=notional,
     )
 
 
-def _time_ns(trade: _AnyTrade) -> int:
+def _time_ns(time: int) -> int:
     try:
-        return ns_of_ms_or_us(trade.time)
+        return ns_of_ms_or_us(time)
     except DecodeError as error:
         raise DecodeError(f"{error} - at the time of the trade") from error
 
 
-def _symbol_of(native: str, feed: Feed) -> str:
-    if native or feed.native_symbol:
-        return _symbol(native or feed.native_symbol or "", feed.product)
-    if feed.coin is None:
-        raise DecodeError(
-            "expected a symbol in the frame, in its stream, in the record's key "
-            "(binance.linear.BTCUSDT) or in its envelope"
-        )
-    if feed.product == "spot":
-        return symbols.spot(feed.coin, feed.quote)
-    return symbols.perpetual(feed.coin, feed.quote)
-
-
-@lru_cache(maxsize=symbols.CACHED)
-def _symbol(native: str, product: Product) -> str:
-    pair, separator, expiry = native.upper().partition("_")
-    if product == "inverse":
-        base, quote = pair.removesuffix("USD"), "USD"
-        if base == pair or not separator:
-            raise _unknown_symbol(native, "inverse contract like BTCUSD_PERP or BTCUSD_220624")
-        if expiry == "PERP":
-            return symbols.perpetual(base, quote)
-        return symbols.dated(base, quote, expiry)
-    base, quote = _split(pair)
-    if product == "spot" and not separator:
-        return symbols.spot(base, quote)
-    if product == "spot":
-        raise _unknown_symbol(native, "spot market like BTCUSDT")
-    return symbols.dated(base, quote, expiry) if separator else symbols.perpetual(base, quote)
-
-
-def _split(pair: str) -> tuple[str, str]:
-    if pair.endswith("AEUR") and pair[:-4] in _AEUR_BASES:
-        return pair[:-4], "AEUR"
-    for length in _QUOTE_LENGTHS:
-        if len(pair) > length and pair[-length:] in _QUOTES:
-            return pair[:-length], pair[-length:]
-    raise _unknown_symbol(pair, "pair that ends in a known quote currency")
-
-
-class _Symbols(dict[str, str]):
-    """Canonical symbols of one product by native ones: for runs, where a call is too slow."""
-
-    def __init__(self, product: Product) -> None:
-        self._product: Product = product
-
-    def __missing__(self, native: str) -> str:
-        if len(self) >= symbols.CACHED:
-            self.clear()
-        symbol = self[native] = _symbol(native, self._product)
-        return symbol
-
-
-_symbols: Final = {product: _Symbols(product) for product in get_args(Product)}
-
-
-def _unknown_symbol(native: str, expected: str) -> DecodeError:
-    return DecodeError(f"symbol {native[:40]!r}: expected a {expected}")
-
-
-def _ticker_update(ticker: _Ticker, feed: Feed) -> TickerUpdate:
-    time_ms = figure(ticker.time, "$.E")
-    opening = figure(ticker.opening, "$.o")
-    previous = figure(ticker.previous, "$.x")
+def _ticker_of_numbers(row: wire.TickerNumbers, feed: Feed) -> TickerUpdate:
+    amounts = [row.last, row.opening, row.high, row.low, row.volume]
+    if row.previous is not None:
+        amounts.append(row.previous)
+    if not are_figures(amounts, row.change, row.change_percent):
+        raise DecodeError("expected figures that are surely in bounds")
     return TickerUpdate(
-        symbol=_symbol_of(ticker.symbol, feed),
-        time_ns=None if time_ms is None else ns_of_ms_or_us(time_ms),
+        symbol=symbol_of(row.symbol, feed),
+        time_ns=ns_of_ms_or_us(row.time),
         is_delta=False,
-        opening_price=opening,
-        trade_price=figure(ticker.last, "$.c"),
-        max_price=figure(ticker.high, "$.h"),
-        min_price=figure(ticker.low, "$.l"),
-        # Futures do not send it; a day that opened where the one before closed stands in.
-        prev_closing_price=opening if previous is None else previous,
-        acc_trade_volume_24h=figure(ticker.volume, "$.v"),
-        signed_change_price=figure(ticker.change, "$.p"),
-        signed_change_rate=fraction(figure(ticker.change_percent, "$.P")),
+        opening_price=row.opening,
+        trade_price=row.last,
+        max_price=row.high,
+        min_price=row.low,
+        prev_closing_price=row.opening if row.previous is None else row.previous,
+        acc_trade_volume_24h=row.volume,
+        signed_change_price=row.change,
+        signed_change_rate=fraction(row.change_percent),
     )
 
 
-def _book_of_event(depth: _DepthEvent, stream: str, feed: Feed) -> BookUpdate:
-    symbol, time_ns = _symbol_of(depth.symbol, feed), ns_of_ms_or_us(depth.time)
+def _ticker(row: wire.Ticker, feed: Feed) -> TickerUpdate:
+    time_ms = figure(row.time, "$.E")
+    opening = figure(row.opening, "$.o")
+    previous = figure(row.previous, "$.x")
+    return TickerUpdate(
+        symbol=symbol_of(row.symbol, feed),
+        time_ns=None if time_ms is None else ns_of_ms_or_us(time_ms),
+        is_delta=False,
+        opening_price=opening,
+        trade_price=figure(row.last, "$.c"),
+        max_price=figure(row.high, "$.h"),
+        min_price=figure(row.low, "$.l"),
+        # Futures send none: their day opened where the one before closed.
+        prev_closing_price=opening if previous is None else previous,
+        acc_trade_volume_24h=figure(row.volume, "$.v"),
+        signed_change_price=figure(row.change, "$.p"),
+        signed_change_rate=fraction(figure(row.change_percent, "$.P")),
+    )
+
+
+def _book_of_event(depth: wire.DepthEvent, stream: str, feed: Feed) -> BookUpdate:
+    symbol, time_ns = symbol_of(depth.symbol, feed), ns_of_ms_or_us(depth.time)
     partial_depth = _partial_depth(stream)
     if partial_depth is not None:
         return BookUpdate(
@@ -494,27 +393,28 @@ def _book_of_event(depth: _DepthEvent, stream: str, feed: Feed) -> BookUpdate:
             last_id=depth.last_id,
             depth=partial_depth,
         )
+    prev_id = depth.prev_id if isinstance(depth.prev_id, int) else None
     return BookUpdate(
         symbol=symbol,
         time_ns=time_ns,
         is_snapshot=False,
         bids=changed_levels(depth.bids, "$.b"),
         asks=changed_levels(depth.asks, "$.a"),
-        sequence_rule="consecutive" if depth.prev_id is UNSET else "linked",
+        sequence_rule="consecutive" if prev_id is None else "linked",
         first_id=depth.first_id,
         last_id=depth.last_id,
-        prev_id=None if depth.prev_id is UNSET else depth.prev_id,
+        prev_id=prev_id,
         needs_snapshot=True,
     )
 
 
-def _book_without_event(depth: _Depth, stream: str, feed: Feed) -> BookUpdate:
+def _book_without_event(depth: wire.Depth, stream: str, feed: Feed) -> BookUpdate:
     partial_depth = _partial_depth(stream)
     deltas_rule: Literal["consecutive", "linked"] = (
         "consecutive" if feed.product == "spot" else "linked"
     )
     return BookUpdate(
-        symbol=_symbol_of(stream.partition("@")[0], feed),
+        symbol=symbol_of(stream.partition("@")[0], feed),
         time_ns=None if depth.time is None else ns_of_ms_or_us(depth.time),
         is_snapshot=True,
         bids=full_levels(depth.bids, "$.bids"),

@@ -11,7 +11,7 @@ import msgspec
 from schemas.exchanges._common import decoding
 from schemas.exchanges._contracts import contract_size
 from schemas.exchanges._klines import exact, minute_of, native_of
-from schemas.exchanges.binance.decode import _symbol_of
+from schemas.exchanges.binance.names import symbol_of
 from schemas.feeds import Feed
 from schemas.histories import Market
 from schemas.klines import Kline, KlineConventions, KlineSource
@@ -99,7 +99,7 @@ def _kline(bar: _Bar, feed: Feed, time_ns: int | None) -> Kline:
         volume, notional = bar.q, exact(bar.v, unit)
         buy_volume, buy_notional = bar.buy_q, exact(bar.buy_v, unit)
     return Kline(
-        symbol=_symbol_of(bar.s, feed),
+        symbol=symbol_of(bar.s, feed),
         minute_s=minute_of(ns_of_ms(bar.t), "binance"),
         is_closed=bar.x,
         open=bar.o,

@@ -13,11 +13,11 @@ from msgspec import Raw
 from schemas.errors import DecodeError
 from schemas.exchanges._common import (
     FAILURES,
+    are_figures,
     changed_levels,
     decoding,
     figure,
     full_levels,
-    is_figure,
     numbered,
     salvage,
     trade_id,
@@ -26,7 +26,7 @@ from schemas.exchanges._contracts import IDLE, collected_symbol
 from schemas.exchanges.bybit import wire
 from schemas.exchanges.bybit.names import market_of
 from schemas.feeds import Feed
-from schemas.numbers import are_amounts, exact_product, quotient
+from schemas.numbers import exact_product, quotient
 from schemas.records import BookUpdate, Kind, Level, TickerUpdate, Trade
 from schemas.times import NS_PER_MS, ns_of_ms, ns_of_rfc3339, ns_of_us
 
@@ -248,7 +248,8 @@ def _ticker_of_numbers(frame: wire.TickerNumbersFrame, feed: Feed) -> TickerUpda
     rate = row.price24h_pcnt
     sent = (row.last_price, row.prev_price24h, row.high_price24h, row.low_price24h, row.volume24h)
     amounts = [amount for amount in sent if amount is not None]
-    if (amounts and not are_amounts(amounts)) or not (rate is None or is_figure(rate)):
+    rates = () if rate is None else (rate,)
+    if not (are_figures(amounts, *rates) if amounts else are_figures(rates or (_GONE,))):
         raise DecodeError("expected figures that are surely in bounds")
     return TickerUpdate(
         symbol=market_of(row.symbol, feed.product == "spot").symbol,

@@ -12,12 +12,12 @@ from msgspec import Raw
 from schemas.errors import DecodeError
 from schemas.exchanges._common import (
     FAILURES,
+    are_figures,
     changed_levels,
     decoding,
     figure,
     fraction,
     full_levels,
-    is_figure,
     numbered,
     salvage,
     underscored,
@@ -26,7 +26,7 @@ from schemas.exchanges._contracts import IDLE, collected_symbol, contract_amount
 from schemas.exchanges.gateio import wire
 from schemas.exchanges.gateio.names import contract_of
 from schemas.feeds import Feed
-from schemas.numbers import SUM, are_amounts, exact_product, quotient
+from schemas.numbers import SUM, exact_product, quotient
 from schemas.records import BookUpdate, Kind, Level, TickerUpdate, Trade
 from schemas.times import ns_of_ms, ns_of_seconds
 
@@ -260,7 +260,7 @@ def _ticker_of_numbers(frame: wire.TickerNumbersFrame) -> TickerUpdate:
     row = frame.result
     percentage = row.change_percentage
     amounts = (row.last, row.high_24h, row.low_24h, row.base_volume)
-    if not (are_amounts(amounts) and is_figure(percentage)):
+    if not are_figures(amounts, percentage):
         raise DecodeError("expected figures that are surely in bounds")
     rate = fraction(percentage)
     prev_price = _price_before(row.last, rate)

@@ -12,6 +12,7 @@ from msgspec import Raw
 from schemas.errors import DecodeError
 from schemas.exchanges._common import (
     FAILURES,
+    are_figures,
     changed_levels,
     decoding,
     figure,
@@ -29,7 +30,7 @@ from schemas.exchanges._contracts import (
 from schemas.exchanges.okx import wire
 from schemas.exchanges.okx.names import market_of
 from schemas.feeds import Feed
-from schemas.numbers import are_amounts, exact_product
+from schemas.numbers import exact_product
 from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
 from schemas.times import ns_of_ms
 
@@ -208,8 +209,8 @@ def _whole_ticker(row: wire.WholeTicker) -> TickerUpdate:
     market = market_of(row.inst_id)
     # Of derivatives vol24h is in contracts.
     volume = row.vol24h if market.product == "spot" else row.vol_ccy24h
-    if not are_amounts((row.last, row.open24h, row.high24h, row.low24h, volume)):
-        raise DecodeError("expected positive figures")
+    if not are_figures((row.last, row.open24h, row.high24h, row.low24h, volume)):
+        raise DecodeError("expected figures that are surely in bounds")
     return TickerUpdate(
         symbol=market.symbol,
         time_ns=ns_of_ms(row.ts),

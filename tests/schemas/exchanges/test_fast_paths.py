@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import DecodeError
+from schemas.exchanges.binance import decode as binance
 from schemas.exchanges.bybit import decode as bybit
 from schemas.exchanges.gateio import decode as gateio
 from schemas.exchanges.okx import decode as okx
@@ -30,7 +31,24 @@ class Pair(NamedTuple):
 OKX = Feed("okx", contract_sizes=OKX_SIZES)  # type: ignore[arg-type]
 BYBIT = Feed("bybit", "linear")
 GATEIO = Feed("gateio")
+BINANCE = Feed("binance")
+LINEAR = Feed("binance", "linear")
 PAIRS = {
+    "binance trades": Pair(
+        lambda frame: binance.trades_fast(frame, BINANCE),
+        lambda frame: binance.trades_plain(frame, BINANCE),
+        lines("binance-trade.jsonl")[:-1],
+    ),
+    "binance tickers": Pair(
+        lambda frame: binance.tickers_fast(frame, LINEAR),
+        lambda frame: binance.tickers_plain(frame, LINEAR),
+        [frame for frame in lines("binance-futures-ticker.jsonl") if b"USD_" not in frame],
+    ),
+    "binance books": Pair(
+        lambda frame: binance.books_fast(frame, BINANCE),
+        lambda frame: binance.books_plain(frame, BINANCE),
+        lines("binance-orderbook.jsonl"),
+    ),
     "gateio trades": Pair(
         gateio.trades_fast,
         lambda frame: gateio.trades_plain(frame, GATEIO),
@@ -93,7 +111,7 @@ def test_recorded_frames_take_the_fast_path(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAIRS)
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_a_broken_frame_is_read_alike_by_both(name: str, data: st.DataObject) -> None:
     pair = PAIRS[name]
