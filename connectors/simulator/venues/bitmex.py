@@ -7,6 +7,7 @@ import msgspec
 
 from connectors.simulator.desk import Desk, Stream, Styles
 from connectors.simulator.market import Fill
+from connectors.simulator.tape import Candle
 from connectors.simulator.texts import short
 from connectors.simulator.venues import times
 from connectors.simulator.venues.base import (
@@ -183,9 +184,8 @@ class Bitmex(Venue):
                 if minute_ms + 60_000 > self.now_ms or minute_ms + 60_000 > end_ms:
                     continue
                 home = short(*desk.base_volume(candle.lots, candle.base))
-                is_inverse = desk.instrument.product == "inverse"
                 lots = candle.lots * desk.instrument.lot
-                foreign = b"%d" % lots if is_inverse else desk.value(candle.value)
+                foreign = _foreign(desk, candle)
                 row = (
                     b'{"timestamp":"%b","symbol":"%b","open":%b,"high":%b,"low":%b,"close":%b,'
                     b'"trades":%d,"volume":%d,"homeNotional":%b,"foreignNotional":%b}'
@@ -241,6 +241,13 @@ def _row(desk: Desk, fill: Fill) -> bytes:
     )
 
 
+def _foreign(desk: Desk, candle: Candle) -> bytes:
+    """Return the turnover in the quote currency."""
+    if desk.instrument.product == "inverse":
+        return b"%d" % (candle.lots * desk.instrument.lot)
+    return desk.value(candle.value)
+
+
 def _instrument(desk: Desk) -> dict[str, Any]:
     instrument = desk.instrument
     is_inverse = instrument.product == "inverse"
@@ -264,6 +271,8 @@ def _instrument(desk: Desk) -> dict[str, Any]:
         "isInverse": is_inverse,
         "volume24h": desk.tape.day.lots * instrument.lot,
         "turnover24h": desk.tape.day.value,
+        "homeNotional24h": float(short(*desk.base_volume(desk.tape.day.lots, desk.tape.day.base))),
+        "foreignNotional24h": float(_foreign(desk, desk.tape.day)),
         "lastPrice": instrument.tick * desk.tape.day.close / 10**instrument.price_decimals,
         "timestamp": "2026-11-27T00:00:00.000Z",
     }

@@ -310,7 +310,7 @@ class Coinone(Venue):
         return self._success(head + b'"bids":[%b],"asks":[%b]' % (bids, asks))
 
     def _chart(self, desk: Desk, request: Request) -> Answer:
-        end_ms = integer(request.query, "timestamp", 0, 2**53) or request.now_ms + 1
+        end_ms = (integer(request.query, "timestamp", 0, 2**53) or request.now_ms) + 1
         size = integer(request.query, "size", 200, 500)
         price, places = desk.price, desk.instrument.size_decimals
         rows = [

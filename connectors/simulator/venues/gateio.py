@@ -412,9 +412,11 @@ class Gateio(Venue):
         to_s = integer(query, "to", 0, 2**40)
         end = tape.at_time(to_s * 1_000) if to_s else len(tape)
         limit = integer(query, "limit", 100, 1_000)
-        first = end - limit * max(1, integer(query, "page", 1, 100))
-        fills = tape.slice(max(start, first), min(end, max(start, first + limit)))
         is_spot = desk.instrument.product == "spot"
+        page = max(1, integer(query, "page", 1, 100)) - 1
+        skipped = limit * page if is_spot else integer(query, "offset", 0, 100_000)
+        last = end - skipped
+        fills = tape.slice(max(start, last - limit), max(start, last))
         row = _spot_row if is_spot else _futures_rest_row
         return Answer(b"[%b]" % b",".join([row(desk, fill) for fill in reversed(fills)]))
 

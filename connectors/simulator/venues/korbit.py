@@ -244,7 +244,7 @@ class Korbit(Venue):
         if desk is None:
             return self._failure(400, "INVALID_SYMBOL", "no such symbol")
         start_ms = integer(request.query, "start", 0, 2**53)
-        end_ms = integer(request.query, "end", 0, 2**53) or request.now_ms + 1
+        end_ms = (integer(request.query, "end", 0, 2**53) or request.now_ms) + 1
         limit = integer(request.query, "limit", 200, 200)
         price, places = desk.price, desk.instrument.size_decimals
         rows = [

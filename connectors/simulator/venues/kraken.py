@@ -277,12 +277,9 @@ class Kraken(Venue):
     def _asked(self, request: Request) -> Desk | None:
         name = request.query.get("pair", "")
         for desk in self.listed("spot"):
-            if name in (
-                _rest_name(desk),
-                _alternative(desk),
-                _ws_name(desk),
-                desk.instrument.native,
-            ):
+            native = desk.instrument.native
+            names = _alternative(desk), _ws_name(desk), native, native.replace("/", "")
+            if name in (_rest_name(desk), *names):
                 return desk
         return None
 

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from itertools import chain, groupby
 
+import msgspec
 import pytest
 
 from connectors.simulator.desk import Desk
@@ -134,3 +135,29 @@ def compare(book: Book, desk: Desk, depth: int | None) -> None:
         expected = [(price_of(desk, tick), size_of(desk, lots)) for tick, lots in model.top(count)]
         assert [(price, size) for price, size in levels[:count]] == expected
         assert count >= 10
+
+
+@pytest.mark.parametrize(("exchange", "product"), WITH_BOOKS)
+def test_tickers_tell_last_price_and_volume(exchange: str, product: Product) -> None:
+    simulated = simulation()
+    client, instruments = subscribed(simulated, exchange, product, "ticker")
+    decoder = decoder_of(exchange)
+    feed = feed_of(simulated, exchange, product, None)
+    merged: dict[str, dict[str, object]] = {i.symbol: {} for i in instruments}
+    for frames in chain([client.take()], client.run(3_000)):
+        for frame in frames:
+            for update in decoder.decode_tickers(frame, feed):
+                fields = msgspec.structs.asdict(update)
+                assert update.is_delta == bool(merged[update.symbol]) or not update.is_delta
+                merged[update.symbol].update({k: v for k, v in fields.items() if v is not None})
+    simulated.world.traded.clear()
+    for instrument in instruments:
+        desk, told = desk_of(simulated, exchange, instrument), merged[instrument.symbol]
+        assert told["symbol"] == instrument.symbol
+        assert isinstance(told["trade_price"], Decimal)
+        day = desk.tape.day
+        assert price_of(desk, day.low) <= told["trade_price"] <= price_of(desk, day.high)
+        assert told["max_price"] == price_of(desk, day.high)
+        assert told["min_price"] == price_of(desk, day.low)
+        assert isinstance(told["acc_trade_volume_24h"], Decimal)
+        assert told["acc_trade_volume_24h"] > 0
