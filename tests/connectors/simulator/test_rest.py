@@ -154,27 +154,32 @@ def _path_of(exchange: str) -> tuple[str, dict[str, str]]:
     }[exchange]
 
 
+@pytest.fixture(scope="module")
+def quiet() -> Simulation:
+    return simulation(rate=1, coins=1)
+
+
 @pytest.mark.parametrize("exchange", EXCHANGES)
-def test_too_many_requests_are_refused_in_its_own_way(exchange: str) -> None:
-    simulated = simulation(rate=100)
+def test_too_many_requests_are_refused_in_its_own_way(quiet: Simulation, exchange: str) -> None:
     path, query = _path_of(exchange)
     product = "inverse" if exchange == "bitmex" else "spot"
-    answers = [answer(simulated, exchange, product, path, query) for _ in range(1_500)]
+    answers = [answer(quiet, exchange, product, path, query) for _ in range(1_300)]
     assert answers[0].status == 200
-    assert refusal(answers[0].body) is None or answers[0].body.startswith(b"[")
+    assert refusal(answers[0].body) is None
     last = answers[-1]
     assert last.status in (403, 418, 429) or refusal(last.body) is not None
-    simulated.advance(simulated.now_ms + 61_000)
-    assert answer(simulated, exchange, product, path, query).status == 200
+    quiet.venues[exchange].now_ms += 60_000
+    again = answer(quiet, exchange, product, path, query)
+    assert again.status == 200
+    assert refusal(again.body) is None
 
 
-@pytest.mark.parametrize("status", [429, 418, 403])
-@pytest.mark.parametrize("exchange", EXCHANGES)
-def test_a_refusal_on_request_ends_by_itself(exchange: str, status: int) -> None:
-    simulated = simulation(rate=100)
-    fault = Fault(fault="refuse", exchange=exchange, status=status, ms=5_000)
-    assert simulated.apply(fault) == 1
-    assert simulated.refusal(exchange, is_upgrade=False) == (status, 5)
-    assert simulated.refusal(exchange, is_upgrade=True) is None
-    simulated.advance(simulated.now_ms + 5_001)
-    assert simulated.refusal(exchange, is_upgrade=False) is None
+def test_a_refusal_on_request_ends_by_itself(quiet: Simulation) -> None:
+    for status in (429, 418, 403):
+        assert quiet.apply(Fault(fault="refuse", exchange="okx", status=status, ms=2_000)) == 1
+        assert quiet.refusal("okx", is_upgrade=False) == (status, 2)
+        assert quiet.refusal("okx", is_upgrade=True) is None
+        assert quiet.refusal("bybit", is_upgrade=False) is None
+        assert quiet.venues["okx"].refuse(status, 2).status == status
+        quiet.advance(quiet.now_ms + 2_001)
+        assert quiet.refusal("okx", is_upgrade=False) is None
