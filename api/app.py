@@ -20,15 +20,17 @@ from api import problems
 from api.database import Database
 from api.metrics import RequestMetrics
 from api.openapi import describe
-from api.routes import health, pages, stream, v1
+from api.routes import health, intervals, lists, pages, stream
 from api.routes.taker_volume import taker_volume
 from api.v1.markets import Markets
+from api.v1.plans import Planner
 from api.v1.pump import Pump, cancelled
 from connectors.process.environment import Environment, load_settings
 from schemas.errors import UnavailableError
 from schemas.settings import Settings
 
 _DESCRIBED: Final = (taker_volume, health.live, health.ready, health.metrics)
+_ROWS: Final = (*intervals.HANDLERS, *lists.HANDLERS, *stream.HANDLERS)
 _COMPRESSED_BYTES: Final = 2_000
 
 
@@ -41,9 +43,13 @@ def create_app(settings: Settings, postgres_dsn: str) -> Litestar:
     database = Database(postgres_dsn)
     markets = Markets(database)
     pump = Pump(database, markets)
+    planner = Planner(database, markets, settings)
+    answerer = intervals.Answerer(database, pump, settings)
     dependencies: Mapping[str, Provide] = {
         "database": Provide(lambda: database, sync_to_thread=False),
         "markets": Provide(lambda: markets, sync_to_thread=False),
+        "planner": Provide(lambda: planner, sync_to_thread=False),
+        "answerer": Provide(lambda: answerer, sync_to_thread=False),
         "pump": Provide(lambda: pump, sync_to_thread=False),
         "settings": Provide(lambda: settings, sync_to_thread=False),
     }
@@ -64,7 +70,14 @@ def create_app(settings: Settings, postgres_dsn: str) -> Litestar:
             await database.close()
 
     return Litestar(
-        [*_DESCRIBED, *v1.HANDLERS, *stream.HANDLERS, openapi_json, *pages.HANDLERS],
+        [
+            *_DESCRIBED,
+            *intervals.HANDLERS,
+            *lists.HANDLERS,
+            *stream.HANDLERS,
+            openapi_json,
+            *pages.HANDLERS,
+        ],
         dependencies=dict(dependencies),
         state=State({"pump": pump}),
         lifespan=[connected],
@@ -79,7 +92,7 @@ def create_app(settings: Settings, postgres_dsn: str) -> Litestar:
             backend="gzip",
             minimum_size=_COMPRESSED_BYTES,
             gzip_compress_level=1,
-            exclude=[stream.ROUTE],
+            exclude=["^/v1/"],
         ),
         openapi_config=None,
         # Whoever runs the process decides what becomes of its log.

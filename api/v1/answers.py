@@ -1,18 +1,23 @@
 """Answers in JSON: what was asked, what range is there, the rows, where the next page is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
 from litestar import Request, Response
 
+from api.v1.caching import CHANGING, Kept, encoded, matches
 from api.v1.cursors import Cursor, encode_cursor
-from api.v1.questions import Question
+from api.v1.plans import ACCEPTED, Plan
 from api.v1.times import EPOCH, parse_time, utc_text
 
 _encoder: Final = msgspec.json.Encoder()
+VARY: Final = "Accept, Accept-Encoding"
+_REPEATED: Final = ("etag", "cache-control", "vary", "link", "stream-position")
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -27,56 +32,70 @@ class Answer(msgspec.Struct, frozen=True):
     next: str | None
 
 
-def answer_page(
-    request: Request[Any, Any, Any],
-    question: Question,
-    rows: list[Any],
-    *,
-    route: str,
-    accepted: Sequence[str],
-    has_more: bool,
-) -> Response[bytes]:
-    """Return the answer of one page of intervals."""
+def page_body(
+    request: Request[Any, Any, Any], plan: Plan, found: list[Any]
+) -> tuple[bytes, str | None]:
+    """Return the JSON of one page of intervals, and the address of the next one.
+
+    Args:
+        request: Whose address is gone on from.
+        plan: Of the question.
+        found: The rows, one more than a page holds where there are more.
+    """
+    question = plan.question
+    rows = found[: question.limit] if plan.covers_range else found
+    cursor = None
+    if plan.resumes_at is not None:
+        cursor = _cursor(plan, (plan.resumes_at - EPOCH) // _MICROSECOND)
+    elif len(found) > question.limit:
+        cursor = _cursor(plan, (parse_time(rows[-1].time, EPOCH) - EPOCH) // _MICROSECOND, rows[-1])
+    next_url = None if cursor is None else _next_url(request, plan, cursor)
     times = [row.time for row in (rows[0], rows[-1])] if rows else []
-    next_url = _next_url(request, question, rows[-1], route, accepted) if has_more else None
     answer = Answer(
-        query=question.understood(accepted),
+        query=question.understood(ACCEPTED[plan.route]),
         from_=min(times, default=None),
-        to=_end(max(times), question.step) if times else None,
+        to=utc_text(parse_time(max(times), EPOCH) + question.step) if times else None,
         rows=rows,
         next=next_url,
     )
-    headers = {} if next_url is None else {"link": f'<{next_url}>; rel="next"'}
-    return answer_bytes(_encoder.encode(answer), headers)
+    return _encoder.encode(answer), next_url
 
 
-def answer_list(query: dict[str, Any], rows: list[Any]) -> Response[bytes]:
-    """Return the answer of a list that has no range and no further page."""
-    return answer_bytes(_encoder.encode(Answer(query, None, None, rows, None)), {})
+async def answer_list(
+    request: Request[Any, Any, Any], query: dict[str, Any], rows: list[Any]
+) -> Response[bytes]:
+    """Return the answer of a list that has no further page."""
+    body = _encoder.encode(Answer(query, None, None, rows, None))
+    body, headers = await encoded(body, request.headers.get("accept-encoding", ""))
+    headers |= {"cache-control": CHANGING, "vary": VARY}
+    return conditional(request, Kept(body, headers))
 
 
-def answer_bytes(body: bytes, headers: Mapping[str, str]) -> Response[bytes]:
-    """Return a JSON answer of ready bytes."""
-    return Response(body, media_type="application/json", headers=dict(headers))
+def conditional(request: Request[Any, Any, Any], kept: Kept) -> Response[bytes]:
+    """Return an answer, or that the client has it already."""
+    if matches(request.headers.get("if-none-match", ""), kept.headers["etag"]):
+        headers: dict[str, str] = {
+            name: kept.headers[name] for name in _REPEATED if name in kept.headers
+        }
+        return Response(b"", status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(kept.body, media_type="application/json", headers=kept.headers)
 
 
-def _end(start: str, step: timedelta) -> str:
-    return utc_text(parse_time(start, EPOCH) + step)
+def _cursor(plan: Plan, time_us: int, last: Any = None) -> Cursor:
+    return Cursor(
+        plan.question.identity(plan.route),
+        time_us,
+        getattr(last, "exchange", ""),
+        getattr(last, "symbol", ""),
+    )
 
 
-def _next_url(
-    request: Request[Any, Any, Any],
-    question: Question,
-    last: Any,
-    route: str,
-    accepted: Sequence[str],
-) -> str:
+def _next_url(request: Request[Any, Any, Any], plan: Plan, cursor: Cursor) -> str:
     """Return the address of the next page: the same question with its times made absolute."""
-    time_us = (parse_time(last.time, EPOCH) - EPOCH) // timedelta(microseconds=1)
-    cursor = Cursor(question.identity(route), time_us, getattr(last, "exchange", ""), last.symbol)
+    question = plan.question
     parameters = {
         name: values
-        for name in accepted
+        for name in ACCEPTED[plan.route]
         if name != "cursor" and (values := request.query_params.getall(name, []))
     }
     parameters["from"] = [utc_text(question.start)]
@@ -87,4 +106,4 @@ def _next_url(
         parameters["anchor"] = [utc_text(question.anchor)]
     parameters["cursor"] = [encode_cursor(cursor)]
     pairs = [(name, value) for name, values in parameters.items() for value in values]
-    return f"{route}?{urlencode(pairs)}"
+    return f"{plan.route}?{urlencode(pairs)}"

@@ -64,6 +64,9 @@ class Question(msgspec.Struct, frozen=True):
     """Where the running sum of `cvd` begins."""
     sort: Sort
     limit: int
+    """Of the rows of a page."""
+    most_rows: int | None
+    """Of an answer in another format than JSON, which has no pages; None: all there are."""
     cursor: Cursor | None
     format: Format
     numbers: Numbers
@@ -197,7 +200,13 @@ class Asked:
 
 
 def parse_question(
-    asked: Asked, known: Collection[str], now: datetime, *, route: str, format_: Format = "json"
+    asked: Asked,
+    known: Collection[str],
+    now: datetime,
+    *,
+    route: str,
+    format_: Format = "json",
+    interval: str = "1m",
 ) -> Question:
     """Read the parameters of a route that answers intervals of markets.
 
@@ -207,13 +216,14 @@ def parse_question(
         now: The time that relative times are before.
         route: The path, which a cursor belongs to.
         format_: What the request accepts, unless it names a format.
+        interval: Unless the request names one.
 
     Raises:
         ValidationException: Names every parameter that is wrong, and what was expected.
     """
-    interval = asked.choice("interval", "1m", INTERVALS)
-    end = _time(asked, "to", now, now)
-    start = _time(asked, "from", end - DEFAULT_INTERVALS * INTERVALS[interval], now)
+    interval = asked.choice("interval", interval, INTERVALS)
+    end = parse_range_time(asked, "to", now, now)
+    start = parse_range_time(asked, "from", end - DEFAULT_INTERVALS * INTERVALS[interval], now)
     if start > end and not asked.errors:
         asked.fail("from", f"{utc_text(start)} is after to={utc_text(end)}: expected from <= to")
     texts = [asked.text("from"), asked.text("to")]
@@ -228,10 +238,11 @@ def parse_question(
             "utc_offset", "+00:00", _offset_text, "whole hours, -14:00 to +14:00, such as +09:00"
         ),
         aggregate=asked.choice("aggregate", "false", ("true", "false")) == "true",
-        as_of=_time(asked, "as_of", None, now),
-        anchor=_time(asked, "anchor", start, now),
+        as_of=parse_range_time(asked, "as_of", None, now),
+        anchor=parse_range_time(asked, "anchor", start, now),
         sort=asked.choice("sort", "desc", ("asc", "desc")),
         limit=parse_limit(asked),
+        most_rows=None if asked.text("limit") is None else parse_limit(asked),
         cursor=asked.one("cursor", None, decode_cursor, "`next` of an answer"),
         format=asked.choice("format", format_, FORMATS),
         numbers=asked.choice("numbers", "text", ("text", "float")),
@@ -291,7 +302,8 @@ def parse_limit(asked: Asked) -> int:
     return asked.one("limit", DEFAULT_LIMIT, _limit, f"a whole number, 1 to {MAX_LIMIT}")
 
 
-def _time(asked: Asked, name: str, default: Result, now: datetime) -> Result | datetime:
+def parse_range_time(asked: Asked, name: str, default: Result, now: datetime) -> Result | datetime:
+    """Return the time of a parameter, or its default."""
     return asked.one(name, default, lambda text: parse_time(text, now), TIME_FORMS)  # type: ignore[arg-type, return-value]
 
 

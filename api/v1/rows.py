@@ -190,6 +190,69 @@ class OrderbookRow(msgspec.Struct, frozen=True, gc=False):
     is_complete: bool | None
 
 
+class PremiumRow(msgspec.Struct, frozen=True, gc=False):
+    """How much dearer a coin is on the Korean exchanges, in one interval."""
+
+    base: Annotated[str, Meta(description="The coin", examples=["BTC"])]
+    time: Start
+    korea_price: Annotated[
+        Number | None, _number("Volume-weighted price on the Korean exchanges, KRW", "93400000")
+    ]
+    korea_exchanges: Annotated[list[str], Meta(examples=[["bithumb", "upbit"]])]
+    world_price: Annotated[
+        Number | None,
+        _number("Volume-weighted price of spot markets elsewhere, in dollars", "66617.3"),
+    ]
+    world_exchanges: Annotated[list[str], Meta(examples=[["binance", "okx"]])]
+    rate: Annotated[Number | None, _number("KRW for a USDT, as traded in Korea", "1391.5")]
+    rate_source: Annotated[
+        str | None, Meta(description="Market and exchanges", examples=["USDT-KRW bithumb,upbit"])
+    ]
+    premium: Annotated[
+        Number | None,
+        _number("A fraction, 0.01 is 1 %: korea_price / (world_price * rate) - 1", "0.0076"),
+    ]
+    reason: Annotated[
+        str | None,
+        Meta(description="Why the premium is null", examples=["USDT-KRW did not trade"]),
+    ]
+    is_final: bool
+    is_complete: bool | None
+
+
+class CoverageRow(msgspec.Struct, frozen=True, gc=False):
+    """How much of an interval of a market is there, and known to be whole."""
+
+    exchange: Exchange
+    symbol: Symbol
+    time: Start
+    expected_minutes: Annotated[int, Meta(description="That have passed", examples=[1440])]
+    minutes: Annotated[int, Meta(description="That have a row")]
+    complete_minutes: int
+    incomplete_minutes: Annotated[int, Meta(description="Touched by an outage, and not filled")]
+    unknown_minutes: Annotated[int, Meta(description="Nobody was there to know")]
+    missing_minutes: Annotated[int, Meta(description="Without a row")]
+    coverage: Annotated[Number | None, _number("Complete by expected minutes", "0.998611")]
+
+
+class IncidentRow(msgspec.Struct, frozen=True, gc=False):
+    """One outage of one feed."""
+
+    exchange: Exchange
+    product: str
+    kind: Annotated[str, Meta(description="Of data", examples=["trade"])]
+    event: Annotated[str, Meta(description="How it began", examples=["disconnected"])]
+    symbols: Annotated[list[str] | None, Meta(description="Null: all of the feed")]
+    from_: Annotated[Time, Meta(description="The last good data before it")] = msgspec.field(
+        name="from"
+    )
+    until: Annotated[Time | None, Meta(description="The first good data after it; null: open")]
+    filled_at: Annotated[
+        Time | None, Meta(description="When what was missing had been fetched; null: it is missing")
+    ]
+    reason: str
+
+
 class ExchangeRow(msgspec.Struct, frozen=True, gc=False):
     """One exchange."""
 

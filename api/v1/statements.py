@@ -6,7 +6,15 @@ values; the texts that are put together here hold nothing of a request.
 
 from typing import Final, LiteralString
 
-from api.v1.rows import OrderbookRow, TakerVolumeRow, TakerVolumeSumRow, selected
+from api.v1.rows import (
+    CoverageRow,
+    IncidentRow,
+    OrderbookRow,
+    PremiumRow,
+    TakerVolumeRow,
+    TakerVolumeSumRow,
+    selected,
+)
 
 DIGITS: Final[LiteralString] = "12"
 
@@ -73,7 +81,9 @@ _EACH_INTERVAL: Final[LiteralString] = """
 _PARTS_OF_MINUTES: Final[LiteralString] = """(
             SELECT minute, taker_buy_volume, taker_sell_volume, taker_buy_notional,
                    taker_sell_notional, buy_count, sell_count, open, high, low, close,
-                   is_final, is_complete, revision, 1 AS minutes
+                   is_final, is_complete, revision, 1 AS minutes,
+                   (is_complete IS TRUE)::integer AS complete_minutes,
+                   (is_complete IS FALSE)::integer AS incomplete_minutes
             FROM {source} AS minutes
             WHERE exchange_id = wanted.exchange_id AND symbol = wanted.symbol
               AND minute >= wanted.lo AND minute < wanted.hi
@@ -84,7 +94,8 @@ _PARTS_OF_MINUTES: Final[LiteralString] = """(
 _PARTS_OF_HOURS: Final[LiteralString] = """(
             SELECT hour AS minute, taker_buy_volume, taker_sell_volume, taker_buy_notional,
                    taker_sell_notional, buy_count, sell_count, open, high, low, close,
-                   true AS is_final, is_complete, revision, minutes
+                   true AS is_final, is_complete, revision, minutes, complete_minutes,
+                   incomplete_minutes
             FROM taker_volume_hour AS hours
             WHERE exchange_id = wanted.exchange_id AND symbol = wanted.symbol
               AND hour >= wanted.lo AND hour < wanted.hi AND NOT EXISTS (
@@ -95,7 +106,8 @@ _PARTS_OF_HOURS: Final[LiteralString] = """(
             UNION ALL
             SELECT minute, taker_buy_volume, taker_sell_volume, taker_buy_notional,
                    taker_sell_notional, buy_count, sell_count, open, high, low, close,
-                   is_final, is_complete, revision, 1
+                   is_final, is_complete, revision, 1, (is_complete IS TRUE)::integer,
+                   (is_complete IS FALSE)::integer
             FROM taker_volume_hour_dirty AS dirty CROSS JOIN LATERAL (
                 SELECT * FROM taker_volume AS minutes
                 WHERE minutes.exchange_id = wanted.exchange_id
@@ -290,6 +302,163 @@ def taker_volume_statement(
     text = "WITH " + ",".join(parts) + _SELECT.replace("answer", "summed")
     text = text.replace("{columns}", selected(row, as_float=as_float))
     return text.replace("{source}", source).replace("{order}", order)
+
+
+# The three legs of a premium, each the volume-weighted price of its markets.
+_PREMIUM: Final[LiteralString] = f"""
+legs AS (
+    SELECT wanted.base, wanted.leg, date_bin(%(step)s, minute, %(origin)s) AS time,
+           sum(taker_buy_notional + taker_sell_notional)
+               / nullif(sum(taker_buy_volume + taker_sell_volume), 0) AS price,
+           array_agg(DISTINCT code ORDER BY code)
+               FILTER (WHERE taker_buy_volume + taker_sell_volume > 0) AS codes,
+           bool_and(is_final) AS is_final,
+           CASE WHEN bool_or(NOT is_complete) THEN false
+                WHEN bool_and(is_complete IS TRUE) THEN true END AS is_complete
+    FROM (
+        SELECT exchange.exchange_id, given.*
+        FROM unnest(%(codes)s::text[], %(symbols)s::text[], %(bases)s::text[], %(legs)s::text[],
+                    %(los)s::timestamptz[], %(his)s::timestamptz[])
+            AS given (code, symbol, base, leg, lo, hi)
+        JOIN dim_exch AS exchange USING (code)
+    ) AS wanted
+    CROSS JOIN LATERAL {{minutes}} AS parts
+    GROUP BY wanted.base, wanted.leg, 3
+),
+answer AS (
+    SELECT places.base, places.time, round(korea.price, {DIGITS}) AS korea_price,
+           coalesce(korea.codes, '{{{{}}}}') AS korea_exchanges,
+           round(world.price, {DIGITS}) AS world_price,
+           coalesce(world.codes, '{{{{}}}}') AS world_exchanges,
+           round(rate.price, {DIGITS}) AS rate,
+           'USDT-KRW ' || array_to_string(rate.codes, ',') AS rate_source,
+           round(korea.price / (world.price * rate.price) - 1, {DIGITS}) AS premium,
+           CASE WHEN korea.price IS NULL
+                THEN places.base || ' did not trade against KRW on a Korean exchange'
+                WHEN world.price IS NULL
+                THEN places.base || ' did not trade against dollars on another exchange'
+                WHEN rate.price IS NULL THEN 'USDT-KRW did not trade' END AS reason,
+           coalesce(korea.is_final, true) AND coalesce(world.is_final, true)
+               AND coalesce(rate.is_final, true) AS is_final,
+           CASE WHEN NOT (korea.is_complete AND world.is_complete AND rate.is_complete)
+                THEN false
+                WHEN korea.is_complete AND world.is_complete AND rate.is_complete THEN true
+           END AS is_complete
+    FROM (SELECT DISTINCT base, time FROM legs WHERE leg <> 'rate') AS places
+    LEFT JOIN legs AS korea
+        ON korea.base = places.base AND korea.time = places.time AND korea.leg = 'korea'
+    LEFT JOIN legs AS world
+        ON world.base = places.base AND world.time = places.time AND world.leg = 'world'
+    LEFT JOIN legs AS rate ON rate.time = places.time AND rate.leg = 'rate'
+)
+SELECT {{columns}} FROM answer ORDER BY answer.time {{order}}, answer.base COLLATE "C"
+"""
+
+
+def premium_statement(
+    *, is_hours: bool, descending: bool, as_of: bool, as_float: bool = False
+) -> LiteralString:
+    """Return the statement for `/v1/premium`."""
+    parts = _PARTS_OF_HOURS if is_hours and not as_of else _PARTS_OF_MINUTES
+    text = "WITH " + _PREMIUM.format(
+        minutes=parts,
+        columns=selected(PremiumRow, as_float=as_float),
+        order="DESC" if descending else "ASC",
+    )
+    return text.replace("{source}", AS_OF if as_of else LIVE)
+
+
+# Every interval of a market that has minutes, those without a row too: nothing came then.
+_COVERAGE: Final[LiteralString] = """,
+answer AS (
+    SELECT wanted.code AS exchange, wanted.symbol, starts.time,
+           (extract(epoch FROM least(starts.time + %(step)s, %(now)s) - starts.time) / 60)::integer
+               AS expected_minutes,
+           coalesce(found.minutes, 0) AS minutes,
+           coalesce(found.complete_minutes, 0) AS complete_minutes,
+           coalesce(found.incomplete_minutes, 0) AS incomplete_minutes
+    FROM wanted
+    CROSS JOIN LATERAL (
+        SELECT generate_series(
+            wanted.lo, least(wanted.hi, %(now)s) - interval '1 minute', %(step)s) AS time
+    ) AS starts
+    LEFT JOIN (
+        SELECT wanted.code, wanted.symbol, date_bin(%(step)s, minute, %(origin)s) AS time,
+               sum(minutes)::integer AS minutes, sum(complete_minutes)::integer AS complete_minutes,
+               sum(incomplete_minutes)::integer AS incomplete_minutes
+        FROM wanted CROSS JOIN LATERAL {minutes} AS parts
+        GROUP BY 1, 2, 3
+    ) AS found
+        ON found.code = wanted.code AND found.symbol = wanted.symbol AND found.time = starts.time
+    ORDER BY starts.time {order}, wanted.code COLLATE "C", wanted.symbol COLLATE "C"
+    LIMIT %(limit)s
+),
+shares AS (
+    SELECT *, minutes - complete_minutes - incomplete_minutes AS unknown_minutes,
+           greatest(expected_minutes - minutes, 0) AS missing_minutes,
+           round(complete_minutes::numeric / nullif(expected_minutes, 0), 6) AS coverage
+    FROM answer
+)
+SELECT {columns} FROM shares
+ORDER BY shares.time {order}, shares.exchange COLLATE "C", shares.symbol COLLATE "C"
+"""
+
+
+def coverage_statement(
+    *, is_hours: bool, descending: bool, as_of: bool, as_float: bool = False
+) -> LiteralString:
+    """Return the statement for `/v1/coverage`."""
+    parts = _PARTS_OF_HOURS if is_hours and not as_of else _PARTS_OF_MINUTES
+    text = "WITH " + _WANTED + _COVERAGE.replace("{minutes}", parts)
+    text = text.replace("{columns}", selected(CoverageRow, as_float=as_float))
+    text = text.replace("{order}", "DESC" if descending else "ASC")
+    return text.replace("{source}", AS_OF if as_of else LIVE)
+
+
+# An outage ends with the next connection of the same feed, a gap by its own account; it is filled
+# once something says so that covers all of it.
+_INCIDENTS: Final[LiteralString] = """
+WITH status AS (
+    SELECT * FROM feed_status WHERE %(as_of)s::timestamptz IS NULL OR "time" <= %(as_of)s
+),
+answer AS (
+    SELECT code AS exchange, began.product, began.kind, began.event, began.symbols,
+           coalesce(began.last_good, began."time") AS "from",
+           coalesce(began.first_good, ended.at) AS until, filled.at AS filled_at, began.reason
+    FROM status AS began JOIN dim_exch USING (exchange_id)
+    LEFT JOIN LATERAL (
+        SELECT coalesce(ended.first_good, ended."time") AS at FROM status AS ended
+        WHERE ended.exchange_id = began.exchange_id AND ended.product = began.product
+          AND ended.kind = began.kind AND ended.event = 'connected'
+          AND ended."time" >= began."time" AND ended.kafka_offset > began.kafka_offset
+          AND (ended.symbols IS NULL OR ended.symbols @> began.symbols)
+        ORDER BY ended."time", ended.kafka_offset LIMIT 1
+    ) AS ended ON began.event <> 'gap'
+    LEFT JOIN LATERAL (
+        SELECT min(filled."time") AS at FROM status AS filled
+        WHERE filled.exchange_id = began.exchange_id AND filled.product = began.product
+          AND filled.kind = began.kind AND filled.event = 'filled'
+          AND filled."time" >= began."time"
+          AND filled.last_good <= coalesce(began.last_good, began."time")
+          AND filled.first_good >= coalesce(began.first_good, ended.at)
+          AND (filled.symbols IS NULL OR filled.symbols @> began.symbols)
+    ) AS filled ON true
+    WHERE began.event IN ('disconnected', 'gap', 'no_data', 'paused')
+      AND code = ANY (%(codes)s)
+      AND (%(symbols)s::text[] = '{}' OR began.symbols IS NULL OR began.symbols && %(symbols)s)
+)
+SELECT {columns} FROM answer
+WHERE answer."from" < %(to)s AND coalesce(answer.until, 'infinity') >= %(from)s
+ORDER BY answer."from" {order}, answer.exchange COLLATE "C", answer.product, answer.kind
+LIMIT %(limit)s
+"""
+
+
+def incidents_statement(*, descending: bool) -> LiteralString:
+    """Return the statement for `/v1/incidents`."""
+    return _INCIDENTS.replace("{columns}", selected(IncidentRow)).replace(
+        "{order}", "DESC" if descending else "ASC"
+    )
 
 
 # The minutes that changed after a place in the log, and no further than what is settled.

@@ -1,49 +1,29 @@
-"""`/v1/…`: rows of minutes and intervals, and the lists of what there is."""
+"""`/v1/…`: the lists of what there is: outages, tickers, markets, exchanges."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any, Final, LiteralString
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
 from api.database import Database
-from api.v1.answers import answer_list, answer_page
-from api.v1.markets import Markets, market_ranges
+from api.v1.answers import answer_list
+from api.v1.markets import Markets
+from api.v1.plans import ACCEPTED, utc_now
 from api.v1.questions import (
     Asked,
-    Question,
     parse_bases,
     parse_exchanges,
-    parse_question,
+    parse_limit,
+    parse_range_time,
     parse_symbols,
 )
-from api.v1.rows import (
-    ExchangeRow,
-    OrderbookRow,
-    SymbolRow,
-    TakerVolumeRow,
-    TakerVolumeSumRow,
-    TickerRow,
-    selected,
-)
-from api.v1.statements import orderbook_statement, taker_volume_statement
-from connectors.process.clock import now_ns
+from api.v1.rows import ExchangeRow, IncidentRow, SymbolRow, TickerRow, selected
+from api.v1.statements import incidents_statement
+from api.v1.times import utc_text
 from schemas.settings import Settings
 
-TAKER_VOLUME: Final = "/v1/taker-volume"
-ORDERBOOK: Final = "/v1/orderbook"
-
-_RANGE: Final = ("from", "to", "interval", "utc_offset", "as_of", "sort", "limit", "cursor")
-_MARKETS: Final = ("exchange", "symbol", "base")
-_SHAPE: Final = ("format", "numbers")
-ACCEPTED: Final[dict[str, Sequence[str]]] = {
-    TAKER_VOLUME: (*_MARKETS, *_RANGE, "aggregate", "anchor", *_SHAPE),
-    ORDERBOOK: (*_MARKETS, *_RANGE, "notional", *_SHAPE),
-    "/v1/ticker": (*_MARKETS, *_SHAPE),
-    "/v1/symbols": _MARKETS,
-    "/v1/exchanges": ("exchange",),
-}
+_INCIDENTS_BACK: Final = timedelta(days=1)
 
 _TICKERS: Final[LiteralString] = """
 SELECT {columns} FROM (
@@ -87,53 +67,45 @@ ORDER BY answer.exchange COLLATE "C", answer.symbol COLLATE "C", answer.native_s
 """
 
 
-@get(TAKER_VOLUME, operation_id="takerVolumeRows")
-async def taker_volume(
+@get("/v1/incidents", operation_id="incidentRows")
+async def incidents(
     *,
     request: Request[Any, Any, Any],
     database: NamedDependency[Database],
-    markets: NamedDependency[Markets],
     settings: NamedDependency[Settings],
 ) -> Response[bytes]:
-    """Return what takers bought and sold in each interval."""
-    question = _question(request, settings, TAKER_VOLUME)
-    wanted = await markets.asked_for(question, _primary_symbols(settings))
-    rates = await markets.rate_parameters(wanted)
-    statement = taker_volume_statement(
-        is_minute=question.interval == "1m",
-        is_hours=question.interval in ("1h", "4h", "1d"),
-        is_sum=question.aggregate,
-        descending=question.sort == "desc",
-        has_rates=bool(rates["rate_codes"]),
-        as_of=question.as_of is not None,
-        as_float=question.numbers == "float",
+    """Return the outages of the feeds."""
+    asked = _asked(request, "/v1/incidents")
+    now = utc_now()
+    codes, symbols = parse_exchanges(asked, settings.exchanges), parse_symbols(asked)
+    end = parse_range_time(asked, "to", now, now)
+    start = parse_range_time(asked, "from", end - _INCIDENTS_BACK, now)
+    as_of = parse_range_time(asked, "as_of", None, now)
+    sort = asked.choice("sort", "desc", ("asc", "desc"))
+    limit = parse_limit(asked)
+    asked.refuse()
+    rows = await database.fetch(
+        incidents_statement(descending=sort == "desc"),
+        {
+            "codes": list(codes),
+            "symbols": list(symbols),
+            "from": start,
+            "to": end,
+            "as_of": as_of,
+            "limit": limit,
+        },
+        IncidentRow,
     )
-    parameters = {**_parameters(question), **market_ranges(question, wanted), **rates}
-    row = TakerVolumeSumRow if question.aggregate else TakerVolumeRow
-    rows = await database.fetch(statement, parameters, row)
-    return _page(request, question, rows, TAKER_VOLUME)
-
-
-@get(ORDERBOOK, operation_id="orderbookRows")
-async def orderbook(
-    *,
-    request: Request[Any, Any, Any],
-    database: NamedDependency[Database],
-    markets: NamedDependency[Markets],
-    settings: NamedDependency[Settings],
-) -> Response[bytes]:
-    """Return what the order books were like in each interval."""
-    question = _question(request, settings, ORDERBOOK)
-    wanted = await markets.asked_for(question, _primary_symbols(settings))
-    statement = orderbook_statement(
-        is_minute=question.interval == "1m",
-        descending=question.sort == "desc",
-        as_of=question.as_of is not None,
-        as_float=question.numbers == "float",
-    )
-    parameters = {**_parameters(question), **market_ranges(question, wanted)}
-    rows = await database.fetch(statement, parameters, OrderbookRow)
-    return _page(request, question, rows, ORDERBOOK)
+    query = {
+        "exchange": codes,
+        "symbol": symbols or None,
+        "from": utc_text(start),
+        "to": utc_text(end),
+        "as_of": None if as_of is None else utc_text(as_of),
+        "sort": sort,
+        "limit": limit,
+    }
+    return await answer_list(request, query, rows)
 
 
 @get("/v1/ticker", operation_id="tickerRows")
@@ -147,7 +119,6 @@ async def ticker(
     asked = _asked(request, "/v1/ticker")
     codes, symbols, bases = _chosen(asked, settings)
     numbers = asked.choice("numbers", "text", ("text", "float"))
-    asked.choice("format", "json", ("json",))
     asked.refuse()
     rows = await database.fetch(
         _TICKERS.replace("{columns}", selected(TickerRow, as_float=numbers == "float")),
@@ -155,7 +126,7 @@ async def ticker(
         TickerRow,
     )
     query = {"exchange": codes, "symbol": symbols or None, "base": bases or None}
-    return answer_list({**query, "numbers": numbers}, rows)
+    return await answer_list(request, {**query, "numbers": numbers}, rows)
 
 
 @get("/v1/symbols", operation_id="symbolRows")
@@ -182,7 +153,9 @@ async def symbols(
         },
         SymbolRow,
     )
-    return answer_list({"exchange": codes, "symbol": wanted or None, "base": bases or None}, rows)
+    return await answer_list(
+        request, {"exchange": codes, "symbol": wanted or None, "base": bases or None}, rows
+    )
 
 
 @get("/v1/exchanges", operation_id="exchangeRows")
@@ -207,19 +180,14 @@ async def exchanges(
         )
         for code in codes
     ]
-    return answer_list({"exchange": codes}, rows)
+    return await answer_list(request, {"exchange": codes}, rows)
 
 
-HANDLERS: Final = (taker_volume, orderbook, ticker, symbols, exchanges)
+HANDLERS: Final = (incidents, ticker, symbols, exchanges)
 
 
 def _asked(request: Request[Any, Any, Any], route: str) -> Asked:
     return Asked(request.query_params.multi_items(), ACCEPTED[route])
-
-
-def _question(request: Request[Any, Any, Any], settings: Settings, route: str) -> Question:
-    now = datetime.fromtimestamp(now_ns() // 1_000_000_000, UTC)
-    return parse_question(_asked(request, route), tuple(settings.exchanges), now, route=route)
 
 
 def _chosen(
@@ -229,35 +197,4 @@ def _chosen(
         parse_exchanges(asked, settings.exchanges),
         parse_symbols(asked),
         parse_bases(asked),
-    )
-
-
-def _primary_symbols(settings: Settings) -> dict[str, str]:
-    return {name: exchange.primary_symbol for name, exchange in settings.exchanges.items()}
-
-
-def _parameters(question: Question) -> dict[str, Any]:
-    """Return the values that every statement of intervals takes."""
-    return {
-        "step": question.step,
-        "minutes": question.step.total_seconds() // 60,
-        "origin": question.origin,
-        "anchor": question.anchor,
-        "as_of": question.as_of,
-        "now": question.as_of or datetime.fromtimestamp(now_ns() // 1_000_000_000, UTC),
-        "notional": question.notional,
-        "limit": question.limit + 1,
-    }
-
-
-def _page(
-    request: Request[Any, Any, Any], question: Question, rows: list[Any], route: str
-) -> Response[bytes]:
-    return answer_page(
-        request,
-        question,
-        rows[: question.limit],
-        route=route,
-        accepted=ACCEPTED[route],
-        has_more=len(rows) > question.limit,
     )
