@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -38,9 +37,9 @@ FEEDS = [(exchange, product) for exchange, products in PRODUCTS.items() for prod
 
 
 def simulation(
-    rate: float = 2_000.0, seed: int = 7, coins: int = 3, truth: Path | None = None
+    rate: float = 2_000.0, seed: int = 7, coins: int = 3, truth: Truth | None = None
 ) -> Simulation:
-    return Simulation(seed, coins, rate, START_MS, Truth(truth))
+    return Simulation(seed, coins, rate, START_MS, truth or Truth(None))
 
 
 def payload_of(frame: bytes) -> tuple[int, bytes]:
