@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from connectors.collect.klines import KlinePoll
 from connectors.collect.ledger import Ledger
 from connectors.collect.past import PastTrades, key_headers
 from connectors.collect.session import MARGIN_MS, Gap, Session, Surroundings
@@ -104,10 +105,11 @@ class Feed:
         self.epochs = 0
         """Counted by the engine's thread; what was queued two ago is in Kafka."""
         region = settings.region_of(exchange)
-        self._topics: dict[RawKind, str] = {
+        self._topics: dict[str, str] = {
             "ticker": region.topics.ticker,
             "orderbook": region.topics.orderbook,
             "trade": region.topics.trade,
+            "kline": region.topics.kline,
         }
         self._partition = self._exchange.partitions[0]
         self._key = f"{exchange}.{product}".encode()
@@ -176,6 +178,7 @@ class Feed:
         self._open_sessions()
         self._spawn(self._watch_pressure())
         self._spawn(self._watch_volumes())
+        self._spawn(self._ask_klines())
         if self._exchange.collect in ("rest", "both") and self._facts.recent is not None:
             for instrument in self._chosen.values():
                 self._spawn(self._poll(instrument))
@@ -466,7 +469,20 @@ class Feed:
             newest_ms = max([*times_ms, newest_ms])
             await asyncio.sleep(interval)
 
-    def _publish(self, kind: RawKind, native_symbol: str, bodies: list[bytes]) -> None:
+    async def _ask_klines(self) -> None:
+        """Ask for the exchange's own minutes, soon after each is over."""
+        poll = KlinePoll(
+            self._name,
+            self._rest,
+            self._call,
+            lambda native_symbol, body: self._publish("kline", native_symbol, [body]),
+        )
+        while True:
+            await poll.ask(self._chosen.values())
+            # Not all exchanges at once.
+            await asyncio.sleep(poll.wait_seconds() + 5 * random.random())  # noqa: S311  # jitter
+
+    def _publish(self, kind: str, native_symbol: str, bodies: list[bytes]) -> None:
         if bodies:
             key = self._key + f".{native_symbol}".encode()
             now = now_ms()
