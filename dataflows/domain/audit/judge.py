@@ -108,9 +108,14 @@ def _is_rounding(wrong: dict[str, Decimal], theirs: Kline) -> bool:
 def _difference(ours: TakerVolume, theirs: Kline, conventions: KlineConventions) -> KlineFigures:
     count = ours.buy_count + ours.sell_count
     is_counted = theirs.trade_count is not None and conventions.counts_fills
-    has_open = count and not conventions.opens_at_last_close
+    opens_at_trade = count and not conventions.opens_at_last_close
     volume = SUM.add(ours.taker_buy_volume, ours.taker_sell_volume)
     notional = SUM.add(ours.taker_buy_notional, ours.taker_sell_notional)
+    high, low = ours.high, ours.low
+    if conventions.opens_at_last_close and theirs.open is not None:
+        # That price belongs to the exchange's range, whether or not it traded in this minute.
+        high = high and max(high, theirs.open)
+        low = low and min(low, theirs.open)
     return KlineFigures(
         volume=_minus(volume, theirs.volume),
         notional=_minus(notional, theirs.notional),
@@ -118,10 +123,10 @@ def _difference(ours: TakerVolume, theirs: Kline, conventions: KlineConventions)
         taker_buy_notional=_minus(ours.taker_buy_notional, theirs.taker_buy_notional),
         trade_count=count - (theirs.trade_count or 0) if is_counted else None,
         # Without a trade an exchange repeats its last price, which is none of the minute's.
-        open=_minus(ours.open, theirs.open) if has_open else None,
-        high=_minus(ours.high, theirs.high) if count else None,
-        low=_minus(ours.low, theirs.low) if count else None,
-        close=_minus(ours.close, theirs.close) if count else None,
+        open=_minus(ours.open, theirs.open) if opens_at_trade else None,
+        high=_minus(high, theirs.high),
+        low=_minus(low, theirs.low),
+        close=_minus(ours.close, theirs.close),
     )
 
 

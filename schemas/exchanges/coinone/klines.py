@@ -69,14 +69,15 @@ def decode_klines(frame: bytes, feed: Feed) -> list[Kline]:
 def _request(market: Market, start_s: int, end_s: int) -> tuple[str, dict[str, str | int]]:
     return f"/public/v2/chart/{market.native_symbol}", {
         "interval": "1m",
-        "timestamp": (end_s - 60) * 1_000,
-        "size": (end_s - start_s) // 60,
+        # The document does not say whether this minute is in it: one more does no harm.
+        "timestamp": end_s * 1_000,
+        "size": (end_s - start_s) // 60 + 1,
     }
 
 
 KLINES: Final = KlineSource(
     _request,
-    max_minutes=500,
+    max_minutes=499,
     conventions={
         "spot": KlineConventions(skips_quiet_minutes=True, rounds_volume=True, note="all trades")
     },

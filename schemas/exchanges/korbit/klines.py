@@ -55,13 +55,14 @@ def _request(market: Market, start_s: int, end_s: int) -> tuple[str, dict[str, s
         "symbol": market.native_symbol,
         "interval": "1",
         "start": start_s * 1_000,
-        "end": (end_s - 60) * 1_000,
-        "limit": (end_s - start_s) // 60,
+        # The document does not say which ends are in it: one more does no harm.
+        "end": end_s * 1_000,
+        "limit": (end_s - start_s) // 60 + 1,
     }
 
 
 KLINES: Final = KlineSource(
     _request,
-    max_minutes=200,
+    max_minutes=199,
     conventions={"spot": KlineConventions(skips_quiet_minutes=True, note="all trades")},
 )
