@@ -25,7 +25,7 @@ from connectors.process.environment import Environment
 from dataflows import runtime
 from dataflows.domain.trades.minutes import TradeBatch
 from dataflows.domain.trades.reader import Item, ReaderState, TradeReader
-from dataflows.operators.keys import keep_type
+from dataflows.operators.keys import only
 from dataflows.operators.minutes import minutes
 from schemas.processed import encode_taker_volume
 from schemas.records import DeadLetter, TakerVolume
@@ -47,10 +47,10 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
 
     flow = Dataflow("taker_volume")
     read = op.input("read", flow, source)
-    trades = op.flat_map_batch("trades", read, keep_type(TradeBatch))
+    trades = op.flat_map_batch("trades", read, only(TradeBatch))
     rows = minutes("minutes", trades, settings.taker_volume)
     records = op.map_value("encode", rows, encoder(settings))
-    letters = op.flat_map_batch("dead_letters", read, keep_type(DeadLetter))
+    letters = op.flat_map_batch("dead_letters", read, only(DeadLetter))
     dead = op.map_value("encode_dead_letters", letters, dead_letter_records)
 
     op.output(

@@ -15,6 +15,7 @@ const PRICE = 0;
 const VOLUME = 1;
 const CVD = 2;
 const FOURTH = 3;
+const LEVEL = { price: 0, lineWidth: 1, lineStyle: 2, axisLabelVisible: false };
 const HEIGHTS = [4, 2.4, 1.8, 1.5];
 /** A minute that is later than this after its end is missed. */
 const DUE_S = 90;
@@ -113,7 +114,7 @@ export class Chart {
     this.view = null;
     this.names = { market: "", reference: "", base: "" };
     /** @type {number | null} */
-    this.chosen = null;
+    this.chosenTime = null;
     /** @type {Map<string, any>} */
     this.lines = new Map();
     /** Which points of each series were drawn as blanks. @type {Map<string, boolean[]>} */
@@ -132,6 +133,7 @@ export class Chart {
     const observer = new ResizeObserver(() => this.placeLegends());
     observer.observe(byId("canvas"));
     byId("canvas").addEventListener("pointermove", () => this.placeLegends());
+    byId("canvas").addEventListener("pointerleave", () => this.leave());
   }
 
   options() {
@@ -143,7 +145,7 @@ export class Chart {
         panes: { separatorColor: colours.line, separatorHoverColor: colours.edge },
       },
       grid: { vertLines: { color: colours.line, style: 1 }, horzLines: { color: colours.line, style: 1 } },
-      crosshair: { mode: 0, vertLine: { color: colours.quiet, labelBackgroundColor: colours.edge }, horzLine: { color: colours.quiet, labelBackgroundColor: colours.edge } },
+      crosshair: { mode: 0, vertLine: { color: colours.quiet, labelBackgroundColor: colours.quiet }, horzLine: { color: colours.quiet, labelBackgroundColor: colours.quiet } },
       rightPriceScale: { borderColor: colours.line, minimumWidth: 74 },
       timeScale: { borderColor: colours.line, timeVisible: true, secondsVisible: false, rightOffset: 4, minBarSpacing: 0.6, tickMarkFormatter: format.tick },
       localization: { timeFormatter: format.dayAndClock },
@@ -169,15 +171,44 @@ export class Chart {
       autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 1 } }),
     }, VOLUME);
     this.ratio.priceScale().applyOptions({ scaleMargins: { top: 0.04, bottom: 0.04 } });
-    this.half = this.ratio.createPriceLine({ price: 0.5, lineWidth: 1, lineStyle: 2, axisLabelVisible: false });
+    this.half = this.ratio.createPriceLine({ ...LEVEL, price: 0.5 });
     this.cvd = chart.addSeries(LineSeries, { ...quiet, lineWidth: 2, priceFormat: custom(format.signedCompact) }, CVD);
-    this.premium = chart.addSeries(LineSeries, { ...quiet, lineWidth: 2, priceFormat: custom((value) => format.signed(value * 100, 2, "%")) }, FOURTH);
-    this.spread = chart.addSeries(LineSeries, { ...quiet, lineWidth: 2, priceFormat: custom((value) => format.number(value, 2)) }, FOURTH);
-    this.bid = chart.addSeries(HistogramSeries, { ...quiet, priceFormat: volume }, FOURTH);
-    this.ask = chart.addSeries(HistogramSeries, { ...quiet, priceFormat: volume }, FOURTH);
-    this.zero = [this.cvd, this.premium].map((series) => series.createPriceLine({ price: 0, lineWidth: 1, lineStyle: 2, axisLabelVisible: false }));
+    this.zero = this.cvd.createPriceLine(LEVEL);
+    this.cvd.priceScale().applyOptions({ scaleMargins: { top: 0.2, bottom: 0.06 } });
+    this.makeFourth("premium");
     HEIGHTS.forEach((height, pane) => chart.panes()[pane].setStretchFactor(height));
     this.paint();
+  }
+
+  /**
+   * Fill the fourth pane. An axis is written as its first series is: one of each kind at a time.
+   * @param {View["fourth"]} kind
+   */
+  makeFourth(kind) {
+    if (this.fourth === kind) return;
+    const { LineSeries, HistogramSeries } = library;
+    const { chart } = this;
+    /** @type {View["fourth"] | undefined} */
+    this.fourth = kind;
+    chart.panes()[FOURTH]?.setPreserveEmptyPane(true);
+    for (const name of ["premium", "spread", "bid", "ask"]) {
+      if (this.series(name)) chart.removeSeries(this.series(name));
+      /** @type {any} */ (this)[name] = null;
+    }
+    const quiet = { priceLineVisible: false, crosshairMarkerVisible: false };
+    if (kind === "premium") {
+      this.premium = chart.addSeries(LineSeries, { ...quiet, lineWidth: 2, priceFormat: custom((value) => format.signed(value * 100, 2, "%")) }, FOURTH);
+      this.premium.createPriceLine({ ...LEVEL, color: this.colours.edge });
+    } else if (kind === "spread") {
+      this.spread = chart.addSeries(LineSeries, { ...quiet, lineWidth: 2, priceFormat: custom((value) => format.number(value, 2)) }, FOURTH);
+    } else {
+      const volume = custom((value) => format.compact(Math.abs(value)));
+      this.bid = chart.addSeries(HistogramSeries, { ...quiet, priceFormat: volume }, FOURTH);
+      this.ask = chart.addSeries(HistogramSeries, { ...quiet, priceFormat: volume }, FOURTH);
+    }
+    const first = this.premium ?? this.spread ?? this.bid;
+    first.priceScale().applyOptions({ scaleMargins: { top: 0.22, bottom: 0.06 } });
+    for (const series of [this.premium, this.spread]) series?.applyOptions({ color: this.colours.fourth });
   }
 
   /** Take the colours of the theme and palette. */
@@ -190,8 +221,8 @@ export class Chart {
     this.vwap.applyOptions({ color: colours.vwap });
     this.ratio.applyOptions({ color: colours.ratio });
     this.cvd.applyOptions({ color: colours.cvd });
-    for (const series of [this.premium, this.spread]) series.applyOptions({ color: colours.fourth });
-    for (const level of [...(this.zero ?? []), this.half]) level?.applyOptions({ color: colours.edge });
+    for (const series of [this.premium, this.spread]) series?.applyOptions({ color: colours.fourth });
+    for (const level of [this.zero, this.half]) level.applyOptions({ color: colours.edge });
     let number = 0;
     for (const [exchange, series] of this.lines) series.applyOptions({ color: this.lineColour(number++), title: exchange });
     if (this.bars.length) this.show(this.bars);
@@ -213,9 +244,7 @@ export class Chart {
     this.view = view;
     this.names = names;
     this.cvd.applyOptions({ visible: view.cvd === "total" });
-    this.premium.applyOptions({ visible: view.fourth === "premium" });
-    this.spread.applyOptions({ visible: view.fourth === "spread" });
-    for (const series of [this.bid, this.ask]) series.applyOptions({ visible: view.fourth === "depth" });
+    this.makeFourth(view.fourth);
     this.write();
   }
 
@@ -246,9 +275,11 @@ export class Chart {
    */
   update(bars, from) {
     this.bars = bars;
-    const start = Math.max(0, from - 1);
     for (const [series, point] of this.points()) {
       const drawn = this.drawn.get(series) ?? [];
+      // The last point before a gap changes with what comes behind the gap.
+      let start = Math.max(0, from - 1);
+      while (start > 0 && drawn[start]) start -= 1;
       const changed = bars.slice(start).map((bar, number) => point(bar, bars[start + number + 1]));
       // The library does not let a point appear or vanish in the midst of the others.
       if (changed.some((each, number) => start + number < drawn.length - 1 && drawn[start + number] !== isBlank(each))) {
@@ -291,10 +322,10 @@ export class Chart {
       return { time: bar.time, value: sign * value * share, color: bar.final || field === "bid" || field === "ask" ? colour : faded(colour) };
     };
     /** @type {[string, Point][]} */
-    const all = [["price", candle], ["vwap", line("vwap")], ["buy", column("buy", 1, buy)], ["sell", column("sell", -1, sell)], ["ratio", line("ratio")]];
-    if (this.view?.cvd === "total") all.push(["cvd", line("cvd")]);
+    const all = [["price", candle], ["vwap", line("vwap", this.bars)], ["buy", column("buy", 1, buy)], ["sell", column("sell", -1, sell)], ["ratio", line("ratio", this.bars)]];
+    if (this.view?.cvd === "total") all.push(["cvd", line("cvd", this.bars)]);
     if (this.view?.fourth === "depth") all.push(["bid", column("bid", 1, buy)], ["ask", column("ask", -1, sell)]);
-    else all.push([this.view?.fourth ?? "premium", line(this.view?.fourth === "spread" ? "spread" : "premium")]);
+    else all.push([this.view?.fourth ?? "premium", line(this.view?.fourth === "spread" ? "spread" : "premium", this.bars)]);
     return all;
   }
 
@@ -358,9 +389,16 @@ export class Chart {
 
   /** @param {any} move */
   onCrosshair(move) {
-    const place = move.logical === undefined || move.logical === null ? null : Math.round(move.logical);
-    this.chosen = place !== null && this.bars[place] ? place : null;
+    // Told of each drawing as well: only a hand chooses here.
+    if (!move.sourceEvent || move.logical === undefined || move.logical === null) return;
+    this.chosenTime = this.bars[Math.round(move.logical)]?.time ?? null;
     this.write();
+  }
+
+  /** The place of the bar that is chosen, by mouse or key. @returns {number | null} */
+  get chosen() {
+    const place = this.chosenTime === null ? -1 : this.bars.findIndex((bar) => bar.time === this.chosenTime);
+    return place < 0 ? null : place;
   }
 
   /** @param {{from: number, to: number} | null} range */
@@ -425,14 +463,14 @@ export class Chart {
     const price = bar.close ?? this.bars.find((each) => each.close !== null)?.close ?? 0;
     this.chart.setCrosshairPosition(price, bar.time, this.price);
     // A bar without a price has no crosshair, but it can be read.
-    this.chosen = place;
+    this.chosenTime = bar.time;
     this.write();
   }
 
   /** Leave the bar. */
   leave() {
     this.chart.clearCrosshairPosition();
-    this.chosen = null;
+    this.chosenTime = null;
     this.write();
   }
 
@@ -462,15 +500,19 @@ export class Chart {
     this.legends[CVD].replaceChildren(
       make("span", {}, say("cvdSince", { time: format.dayAndClock(first) })),
       ...(this.view.cvd === "total" ? [item("", format.signedCompact(bar.missing ? null : bar.cvd), colours.cvd)]
-        : [...(this.curves ?? [])].map(([name, values], number) => item(name, format.signedCompact(values[place]), this.lineColour(number)))),
+        // Without a bar that is read the labels at the right edge say the same.
+        : [...(this.chosen === null ? [] : (this.curves ?? []))].map(([name, values], number) => item(name, format.signedCompact(values[place]), this.lineColour(number)))),
     );
     this.legends[FOURTH].replaceChildren(...this.fourthLegend(bar));
     this.placeLegends();
   }
 
-  /** @param {Bar} bar */
-  fourthLegend(bar) {
+  /** @param {Bar} read */
+  fourthLegend(read) {
     const { colours, names } = this;
+    const field = this.view?.fourth === "depth" ? "bid" : (this.view?.fourth ?? "premium");
+    // These are known when a minute is over: of the open one the last that is known is said.
+    const bar = this.chosen === null ? (this.bars.findLast((each) => each[field] !== null) ?? read) : read;
     if (this.view?.fourth === "spread") return [item(say("spreadLegend", { market: names.reference }), bar.spread === null ? "–" : format.number(bar.spread, 2), colours.fourth)];
     if (this.view?.fourth === "depth") {
       return [make("span", {}, say("depthLegend", { market: names.reference })),
@@ -501,14 +543,20 @@ const custom = (formatter) => ({ type: "custom", formatter, minMove: 1e-8 });
 
 /** @typedef {(bar: Bar, next: Bar | undefined) => any} Point Makes a point of a bar and the one behind it. */
 
-/** @param {"vwap" | "ratio" | "cvd" | "premium" | "spread"} field @returns {Point} */
-function line(field) {
+/**
+ * Return what makes the points of a line.
+ * @param {"vwap" | "ratio" | "cvd" | "premium" | "spread"} field
+ * @param {Bar[]} bars
+ * @returns {Point}
+ */
+function line(field, bars) {
   /** @param {Bar} bar */
   const isGap = (bar) => bar[field] === null || (bar.missing && (field === "cvd" || field === "vwap"));
+  const newest = bars.findLast((bar) => !isGap(bar))?.time ?? 0;
   return (bar, next) => {
     if (isGap(bar)) return { time: bar.time };
     // The library joins what lies on both sides of a gap, unless the last point before is clear.
-    return next && isGap(next) ? { time: bar.time, value: bar[field], color: CLEAR } : { time: bar.time, value: bar[field] };
+    return next && isGap(next) && bar.time < newest ? { time: bar.time, value: bar[field], color: CLEAR } : { time: bar.time, value: bar[field] };
   };
 }
 

@@ -41,6 +41,8 @@ export class Data {
     this.isLoaded = false;
     /** Bars end in the past and do not follow what happens. */
     this.isPast = false;
+    /** Nothing was there when it was asked for: it is asked for until something is. */
+    this.isEmpty = false;
     this.isEnd = false;
     this.loadingOlder = false;
     this.wholeSince = 0;
@@ -79,7 +81,9 @@ export class Data {
     // Whole hours, so that what was traded earlier in the day can be asked in hours.
     const from = Math.floor((to - back - wanted * span) / 3_600) * 3_600;
     const [, totals] = await Promise.all([this.loadRecent(RECENT_S), this.askTotals(from, to, view.interval)]);
-    this.reference ||= this.largest();
+    if (!view.reference) this.reference = this.largest() || this.reference;
+    this.isEmpty = !totals.size;
+    if (totals.size) this.bars = new Bars(view.interval);
     const first = totals.size ? Math.min(...totals.keys()) : to;
     this.bars.extend(Math.max(from, first), to);
     for (const [time, total] of totals) this.bars.putTotal(time, total);
@@ -125,6 +129,13 @@ export class Data {
       if (dollars > most) [most, largest] = [dollars, market];
     }
     return largest;
+  }
+
+  /** Show the first minute that there has ever been; what else there is will be loaded. @param {number} time */
+  begin(time) {
+    this.reference ||= this.largest();
+    this.bars.extend(Math.floor(time / this.span) * this.span, time + 1);
+    this.structure += 1;
   }
 
   /** Totals have to be made here when some markets are left out, or each exchange is drawn. */
@@ -238,9 +249,8 @@ export class Data {
     if (this.isPast) return;
     const { bars, span } = this;
     const to = Math.floor(now / span) * span + span;
-    if (!bars.first || to - bars.last.time > MAX_FINE_BARS * span) {
+    if (this.isEmpty || !bars.first || to - bars.last.time > MAX_FINE_BARS * span) {
       // Nothing was there, or so long ago that a new beginning is less.
-      this.bars = new Bars(this.view.interval);
       this.deltas.clear();
       await this.load(null);
       return;
@@ -264,7 +274,7 @@ export class Data {
 
   /** Refetch the newest bars of what the stream does not carry. */
   async refresh() {
-    if (!this.isLoaded || this.isPast || !this.bars.first) return;
+    if (!this.isLoaded || this.isPast || this.isEmpty || !this.bars.first) return;
     const { span } = this;
     const to = Math.floor(serverNow() / span) * span + span;
     const from = Math.max(this.bars.first.time, to - 3 * span);
@@ -285,10 +295,11 @@ export class Data {
   /** Take a row of the stream. @param {any} row */
   take(row) {
     this.keep(row);
+    if (this.isEmpty && this.isLoaded && !this.bars.first) this.begin(toSeconds(row.time));
     if (this.view.interval !== "1m" || this.isPast || !this.isLoaded) return;
     const time = toSeconds(row.time);
     const isNew = !this.bars.last || time > this.bars.last.time;
-    if (isNew) this.bars.extend(this.bars.first?.time ?? time, time + 60);
+    if (isNew) this.bars.extend(this.bars.first.time, time + 60);
     if (time < serverNow() - RECENT_S + 60) {
       // Not all markets of that minute are at hand: the API knows the sum.
       this.stale.add(time);

@@ -7,6 +7,7 @@ import * as format from "./format.js";
 import { say } from "./text.js";
 
 const LATE_S = 150;
+const MAX_SHOWN = 100;
 
 /** @typedef {{newest: number | null, kind: "flowTrades" | "flowBooks" | "flowTickers"}} Flow */
 
@@ -53,9 +54,29 @@ export function showIncidents(incidents, nameOf) {
   const open = incidents.filter(isOpen).length;
   byId("incidents").hidden = !incidents.length;
   setText(byId("incidents-note"), incidents.length ? say("incidentsSome", { count: incidents.length, open }) : say("incidentsNone"));
-  body.replaceChildren(...incidents.slice(0, 100).map((incident) => make("tr", {},
+  body.replaceChildren(...together(incidents).slice(0, MAX_SHOWN).map(([incident, exchanges]) => make("tr", {},
     make("td", {}, format.dayAndClock(toSeconds(incident.from))),
-    make("td", {}, nameOf(incident.exchange), make("small", {}, [incident.product, incident.kind].filter(Boolean).join(" "))),
+    make("td", {}, exchanges.length > 2 ? say("exchangesCount", { count: exchanges.length }) : exchanges.map(nameOf).join(", "),
+      make("small", {}, exchanges.length > 2 ? exchanges.map(nameOf).join(", ") : `${incident.product} ${incident.kind}`)),
     make("td", {}, incident.event, make("small", {}, incident.reason ?? "")),
     make("td", {}, make("span", { class: "state", "data-state": isOpen(incident) ? "bad" : incident.filled_at ? "good" : "late" }, outcome(incident))))));
+}
+
+/**
+ * Return incidents with the exchanges that they hit: a network that was away hit all at once.
+ * @param {any[]} incidents
+ * @returns {[any, string[]][]}
+ */
+function together(incidents) {
+  /** @type {Map<string, [any, string[]]>} */
+  const groups = new Map();
+  for (const incident of incidents) {
+    // To the minute: each feed has seen it by its own last message.
+    const minutes = [incident.from, incident.until, incident.filled_at].map((time) => time?.slice(0, 16));
+    const key = JSON.stringify([minutes, incident.event, incident.reason, incident.kind]);
+    const group = groups.get(key);
+    if (!group) groups.set(key, [incident, [incident.exchange]]);
+    else if (!group[1].includes(incident.exchange)) group[1].push(incident.exchange);
+  }
+  return [...groups.values()];
 }

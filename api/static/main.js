@@ -14,7 +14,7 @@ import { Picker } from "./picker.js";
 import { showNotices, showStrip } from "./strip.js";
 import { Table } from "./table.js";
 import { language, say, translatePage } from "./text.js";
-import { DEFAULT_VIEW, formatView, INTERVALS, parseView, remember, remembered, SECONDS } from "./view.js";
+import { DEFAULT_VIEW, formatView, INTERVALS, parseView, remember, remembered } from "./view.js";
 
 /** @typedef {import("./view.js").View} View */
 
@@ -32,7 +32,7 @@ const page = {
   view: location.search ? parseView(location.search) : parseView(remembered().view ?? ""),
   data: new Data(DEFAULT_VIEW, () => {}),
   /** @type {import("./strip.js").Status} */
-  status: { connection: "connecting", detail: "", isRefused: false, goodAt: 0, sleptS: 0 },
+  status: { connection: "connecting", detail: "", missing: "", isRefused: false, goodAt: 0, sleptS: 0 },
   /** @type {any[]} */
   symbols: [],
   /** @type {Map<string, string>} */
@@ -48,6 +48,7 @@ const page = {
   isCatchingUp: false,
   needsCatchUp: false,
   structure: -1,
+  isMoved: false,
   moveTimer: 0,
 };
 
@@ -72,6 +73,8 @@ const live = new Live({
 /** Note that the API answered. */
 function answered() {
   page.status.goodAt = serverNow();
+  // Until all is there again, what failed is what is said.
+  if (page.needsCatchUp) return;
   page.status.isRefused = false;
   page.status.connection = live.isOpen ? "live" : "polling";
 }
@@ -92,12 +95,26 @@ function failed(error) {
   else page.status.isRefused = true;
 }
 
+/**
+ * Note that a part of the page is missing; the question that decides on its state is asked next.
+ * @param {unknown} error
+ */
+function failedInPart(error) {
+  if (error instanceof ApiError) {
+    page.status.missing = error.message;
+    void catchUp();
+  } else {
+    failed(error);
+  }
+}
+
 /** Load a view from the beginning, and go on until it is there. */
 async function load() {
   page.data.stop();
-  const data = new Data(page.view, failed);
+  const data = new Data(page.view, failedInPart);
   page.data = data;
   page.structure = -1;
+  page.isMoved = false;
   page.premium = null;
   page.books.clear();
   chart.show([]);
@@ -107,8 +124,8 @@ async function load() {
   live.follow(address("/v1/stream", query));
   try {
     await data.load(newestMinute());
-    answered();
     page.needsCatchUp = false;
+    answered();
   } catch (error) {
     failed(error);
   }
@@ -184,9 +201,14 @@ async function slowly() {
     }],
   ];
   // One that fails does not take the others with it.
+  let isWhole = true;
   await Promise.all(questions.map(([question, use]) => question.then((found) => {
     if (page.data === data) use(found);
-  }).catch(failed)));
+  }).catch((error) => {
+    isWhole = false;
+    failedInPart(error);
+  })));
+  if (isWhole) page.status.missing = "";
   showSide();
 }
 
@@ -195,7 +217,7 @@ async function loadOlder() {
   try {
     if (await data.older()) flush();
   } catch (error) {
-    failed(error);
+    failedInPart(error);
   }
 }
 
@@ -247,7 +269,7 @@ function showEmpty() {
   const { data } = page;
   const empty = byId("empty");
   empty.hidden = data.isLoaded && Boolean(data.bars.list.some((bar) => !bar.missing));
-  if (!empty.hidden) setText(empty, say(data.isLoaded ? "emptyYet" : "loading", { market: page.view.market }));
+  if (!empty.hidden) setText(empty, say(data.isLoaded ? "emptyYet" : page.needsCatchUp ? "waiting" : "loading", { market: page.view.market }));
 }
 
 /** Show what the view is: pressed buttons, labels, the address. */
@@ -258,6 +280,7 @@ function showView() {
   for (const button of document.querySelectorAll("[data-fourth]")) button.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (button).dataset.fourth === view.fourth));
   picker.show(view.market);
   byId("to-live").hidden = view.until === null;
+  setText(byId("table-title"), say("bars", { market: view.market, interval: view.interval }));
   table.toggle(view.table);
   byId("chart").setAttribute("aria-label", say("chartLabel", { market: view.market, interval: view.interval, fourth: say(view.fourth === "premium" ? "premium" : view.fourth) }));
   history.replaceState(null, "", formatView(view) || location.pathname);
@@ -277,7 +300,7 @@ function go(changes) {
   showView();
   const needs = ["market", "interval", "reference", "without", "fourth", "cvd"];
   if (needs.some((name) => name in changes)) void load();
-  else if (changes.table) void table.show(page.data).catch(failed);
+  else if (changes.table) void table.show(page.data).catch(failedInPart);
 }
 
 /** @param {string} market @param {boolean} isIn */
@@ -288,7 +311,8 @@ function onInclude(market, isIn) {
 
 /** @param {number | null} until @param {number} bars */
 function onChartMove(until, bars) {
-  if (!page.data.isLoaded) return;
+  // What nobody moved is no part of the view that is shared.
+  if (!page.data.isLoaded || !page.isMoved) return;
   clearTimeout(page.moveTimer);
   page.moveTimer = setTimeout(() => {
     page.view = { ...page.view, until: until ?? (page.data.isPast ? page.view.until : null), bars };
@@ -302,6 +326,12 @@ function toNow() {
   if (page.data.isPast) void load();
   else chart.toNow();
   showView();
+}
+
+/** Let the chart move as somebody wants it to. @param {() => void} move */
+function moved(move) {
+  page.isMoved = true;
+  move();
 }
 
 /** @param {number} bars */
@@ -349,9 +379,9 @@ const actions = {
   search: () => { byId("market").focus(); picker.open(); },
   interval: (/** @type {string} */ interval) => go({ interval: /** @type {View["interval"]} */ (interval) }),
   step,
-  page: (/** @type {number} */ pages) => chart.scroll(pages * Math.round(chart.visibleBars * 0.8)),
+  page: (/** @type {number} */ pages) => moved(() => chart.scroll(pages * Math.round(chart.visibleBars * 0.8))),
   edge: (/** @type {"first" | "last"} */ edge) => { chart.choose(edge === "first" ? 0 : page.data.bars.list.length - 1); chart.speak(); },
-  zoom: (/** @type {number} */ factor) => chart.zoom(factor),
+  zoom: (/** @type {number} */ factor) => moved(() => chart.zoom(factor)),
   live: toNow,
   table: () => { go({ table: !page.view.table }); if (page.view.table) byId("table-title").focus(); else byId("show-table").focus(); },
   cvd: () => go({ cvd: page.view.cvd === "total" ? "exchange" : "total" }),
@@ -378,7 +408,7 @@ function connect() {
   }
   byId("show-table").addEventListener("click", actions.table);
   byId("table-close").addEventListener("click", actions.table);
-  byId("table-older").addEventListener("click", () => { table.rows *= 2; void table.show(page.data).catch(failed); });
+  byId("table-older").addEventListener("click", () => { table.rows *= 2; void table.show(page.data).catch(failedInPart); });
   byId("show-settings").addEventListener("click", () => openDialog("settings"));
   byId("show-keys").addEventListener("click", actions.help);
   byId("to-live").addEventListener("click", toNow);
@@ -389,13 +419,14 @@ function connect() {
   addEventListener("popstate", () => { page.view = parseView(location.search); showView(); void load(); });
   document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") { page.structure = -1; flush(); showSide(); } });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { chart.paint(); page.structure = -1; flush(); });
+  for (const name of ["pointerdown", "wheel"]) byId("canvas").addEventListener(name, () => { page.isMoved = true; }, { passive: true });
   listen(actions);
 }
 
 /** Ask again for what is due; one thing that fails does not stop the rest. */
 function every(/** @type {number} */ ms, /** @type {() => Promise<unknown> | void} */ act) {
   setInterval(() => {
-    if (document.visibilityState !== "hidden") void Promise.resolve(act()).catch(failed);
+    if (document.visibilityState !== "hidden") void Promise.resolve(act()).catch(failedInPart);
   }, ms);
 }
 
@@ -414,8 +445,9 @@ async function start() {
   every(REFRESH_MS, () => table.show(page.data));
   every(REFRESH_MS, () => page.data.mend());
   every(SLOW_MS, slowly);
-  every(RETRY_MS, () => (page.needsCatchUp ? catchUp() : undefined));
+  every(RETRY_MS, () => (page.needsCatchUp || page.data.isEmpty ? catchUp() : undefined));
 }
 
-void SECONDS;
 void start();
+
+export { chart, page };

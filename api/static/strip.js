@@ -12,6 +12,7 @@ const STALE_S = 180;
  * @typedef {object} Status
  * @property {"connecting" | "live" | "polling" | "offline" | "database"} connection
  * @property {string} detail What the API said when it refused or could not answer.
+ * @property {string} missing What it said of a part of the page that it could not answer.
  * @property {boolean} isRefused
  * @property {number} goodAt When the last answer came, server's time.
  * @property {number} sleptS How long this computer slept, while what it missed is fetched; else 0.
@@ -99,6 +100,7 @@ export function showNotices(data, status) {
   else if (status.connection === "database") notices.push(["bad", say("noticeDatabase"), say("noticeDatabaseText", { time, detail: status.detail })]);
   else if (status.isRefused) notices.push(["bad", say("noticeRefused"), status.detail]);
   else if (status.connection === "polling") notices.push(["warn", say("noticeCut"), say("noticeCutText")]);
+  else if (status.missing) notices.push(["warn", say("noticePart"), status.missing]);
   if (status.sleptS) notices.push(["warn", say("noticeSlept", { time: format.duration(status.sleptS) }), say("noticeSleptText")]);
   const age = data.newest === null ? 0 : serverNow() - data.newest;
   if (data.isLoaded && age > STALE_S && ["live", "polling"].includes(status.connection)) {

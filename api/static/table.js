@@ -1,7 +1,7 @@
 /** The same data as a table: rows as the API answers them, to the last digit. */
 
 import { ask } from "./api.js";
-import { byId, make, setText } from "./dom.js";
+import { byId, make } from "./dom.js";
 import * as format from "./format.js";
 import { say } from "./text.js";
 import { toSeconds } from "./bars.js";
@@ -59,7 +59,6 @@ export class Table {
       const to = data.bars.last.time + data.span;
       const from = to - this.rows * data.span;
       const answer = await ask(data.tableAddress(from, to), data.aborter.signal);
-      setText(byId("table-title"), say("bars", { market: data.view.market, interval: data.view.interval }));
       byId("table-csv").setAttribute("href", data.tableAddress(from, to, "csv"));
       this.fill(answer.rows);
     } finally {

@@ -51,6 +51,7 @@ const TEXTS = {
   feed: ["Feed", "피드"],
   what: ["What", "내용"],
   madeGood: ["Made good", "복구"],
+  exchangesCount: ["{count} exchanges", "거래소 {count}곳"],
   incidentsNone: ["No incident in the last 24 hours.", "최근 24시간 장애 없음."],
   incidentsSome: ["{count} in the last 24 hours, {open} still open. Filled ones are whole again.", "최근 24시간 {count}건, 진행 중 {open}건. 채워진 구간은 온전합니다."],
   stillOpen: ["still missing", "아직 누락"],
@@ -140,6 +141,8 @@ const TEXTS = {
   noticeSimulator: ["Simulated exchanges", "시뮬레이터 데이터"],
   noticeSimulatorText: ["These prices are made up by the simulator on this machine. `make live` shows the real exchanges.", "이 가격은 이 컴퓨터의 시뮬레이터가 만든 것입니다. 실제 거래소는 `make live`로 봅니다."],
   noticeRefused: ["The API refused a question", "API가 요청을 거절했습니다"],
+  noticePart: ["A part of this page is missing", "일부 정보를 표시할 수 없습니다"],
+  waiting: ["{market}: waiting for the API …", "{market}: API 응답 대기 중 …"],
   loading: ["Loading {market} …", "{market} 불러오는 중 …"],
   emptyYet: [
     "No minute of {market} yet.\nThe first one appears seconds after the first trade; nothing needs to be reloaded.",

@@ -22,9 +22,9 @@ Minute = tuple[str, str, int, str, str]
 
 
 @contextmanager
-def serving(settings: Settings, dsn: str) -> Iterator[httpx.Client]:
-    """An API of its own on a free port, and a client for it."""
-    listener = listen("127.0.0.1", 0)
+def serving(settings: Settings, dsn: str, *, port: int = 0) -> Iterator[httpx.Client]:
+    """An API of its own on a free port or a given one, and a client for it."""
+    listener = listen("127.0.0.1", port)
     server = make_server(create_app(settings, dsn))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

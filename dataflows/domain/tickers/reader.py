@@ -17,20 +17,16 @@ Item: TypeAlias = tuple[str, TickerBatch] | tuple[str, DeadLetter]
 
 
 class TickerReader:
-    """The reader of one partition of a ticker topic; all state is with the symbols.
+    """Reads one partition of a ticker topic; all state is with the symbols.
 
     Args:
         settings: Exchanges, markets and owners.
         region: The region of the topic.
         topic: For dead letters.
         partition: For dead letters, and for the owner of records that name none.
-        state: Nothing: the offset says where to go on.
     """
 
-    def __init__(
-        self, settings: Settings, region: str, topic: str, partition: int, state: None = None
-    ) -> None:
-        del state
+    def __init__(self, settings: Settings, region: str, topic: str, partition: int) -> None:
         self._future_ns = settings.taker_volume.future_limit_ms * NS_PER_MS
         self._newest_ns = 0
         self._frames: FrameReader[TickerUpdate] = FrameReader(
@@ -48,7 +44,7 @@ class TickerReader:
         return self._newest_ns
 
     def read(self, messages: Sequence[RawMessage], now_ns: int) -> list[Item]:
-        """Return the updates of each symbol in the order of the log, and the dead letters.
+        """The updates of each symbol in the order of the log, and the records without any.
 
         Args:
             messages: In the order of the log.
@@ -76,16 +72,16 @@ class TickerReader:
         return [*items, *self._frames.dead_letters(batch)]
 
     def idle(self, silent_ns: int) -> list[Item]:
-        """Return nothing: tickers do not depend on time."""
+        """A silence makes no ticker."""
         del silent_ns
         return []
 
     def finish(self) -> list[Item]:
-        """Return nothing: tickers do not depend on an end."""
+        """Nor does the end."""
         return []
 
     def state(self) -> None:
-        """Return nothing: the offset says where to go on."""
+        """Nothing: the offset says where to go on."""
 
     def _refuse(
         self,

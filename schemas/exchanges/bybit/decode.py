@@ -73,19 +73,16 @@ def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:
 def trades_fast(frame: bytes, feed: Feed) -> list[Trade] | None:
     """Return the trades of a v5 frame of which each row is one.
 
-    One decode of the whole frame takes 3.9 µs, a look at its kind and one for each row 7.5.
+    One decode of the whole frame costs half of one for each row.
     """
-    trades: list[Trade] = []
     try:
         decoded = wire.trade_frame.decode(frame)
         if not decoded.topic.startswith("publicTrade."):
             return None
         is_spot = feed.product == "spot"
-        for row in decoded.data:  # most frames have one: a comprehension would cost 10 % more
-            trades.append(_trade(row, is_spot))  # noqa: PERF401
+        return [_trade(row, is_spot) for row in decoded.data]
     except FAILURES:
         return None
-    return trades
 
 
 def trades_plain(frame: bytes, feed: Feed) -> list[Trade]:
@@ -135,7 +132,7 @@ def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
 def tickers_fast(frame: bytes, feed: Feed) -> list[TickerUpdate] | None:
     """Return the ticker of a v5 frame whose figures are numbers.
 
-    Figures that are decoded as numbers and checked together take 3.9 µs, one by one 6.9.
+    Figures that are decoded as numbers and checked together make the decode twice as fast.
     """
     try:
         decoded = wire.ticker_numbers_frame.decode(frame)
@@ -172,7 +169,7 @@ def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:
 
 
 def books_fast(frame: bytes, feed: Feed) -> list[BookUpdate] | None:
-    """Return the book of a v5 frame: 4.1 µs, with a look at its kind first 5.9."""
+    """Return the book of a v5 frame, which a look at its kind first would cost a third more."""
     try:
         decoded = wire.book_frame.decode(frame)
         if not decoded.topic.startswith("orderbook."):

@@ -47,12 +47,14 @@ class Market:
         lost: Minutes since the epoch that no exchange has.
         lost_of: The same of one exchange.
         incomplete_of: Minutes of which an exchange has only a part.
+        bases: The coins that are traded.
     """
 
     seed: int = 7
     lost: frozenset[int] = frozenset()
     lost_of: dict[str, frozenset[int]] = field(default_factory=dict)
     incomplete_of: dict[str, frozenset[int]] = field(default_factory=dict)
+    bases: tuple[str, ...] = tuple(PRICES)
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
@@ -77,6 +79,8 @@ class Market:
             if number in self.lost or number in self.lost_of.get(code, ()):
                 continue
             base = symbol.split("-")[0]
+            if base not in self.bases:
+                continue
             whole = number not in self.incomplete_of.get(code, ())
             size = share * wave * part * (1 if whole else 0.3) * 650_000 / PRICES[base]
             yield self._row(code, symbol, minute, size * self.chance.uniform(0.6, 1.4), bps, whole)
