@@ -5,8 +5,10 @@ from given parts.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +20,8 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from api import problems
 from api.database import Database
+from api.front import Front
+from api.keys import Keys
 from api.metrics import RequestMetrics
 from api.openapi import describe
 from api.routes import health, intervals, lists, pages, stream
@@ -34,8 +38,13 @@ _ROWS: Final = (*intervals.HANDLERS, *lists.HANDLERS, *stream.HANDLERS)
 _COMPRESSED_BYTES: Final = 2_000
 
 
-def create_app(settings: Settings, postgres_dsn: str) -> Litestar:
-    """Makes the application; it starts whether or not the database answers.
+def create_app(settings: Settings, postgres_dsn: str, *, is_public: bool = False) -> Front:
+    """Return the application; it starts whether or not the database answers.
+
+    Args:
+        settings: What the pipeline is made of.
+        postgres_dsn: The database.
+        is_public: It can be reached from other machines: keys and quotas hold.
 
     Raises:
         SettingsError: `postgres_dsn` cannot be read.
@@ -69,7 +78,7 @@ def create_app(settings: Settings, postgres_dsn: str) -> Litestar:
             await cancelled(pumping)
             await database.close()
 
-    return Litestar(
+    application = Litestar(
         [
             *_DESCRIBED,
             *intervals.HANDLERS,
@@ -98,6 +107,15 @@ def create_app(settings: Settings, postgres_dsn: str) -> Litestar:
         # Whoever runs the process decides what becomes of its log.
         logging_config=None,
     )
+    return Front(application, settings.api, Keys(database).known, is_public=is_public)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches an address to listen on."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def __getattr__(name: str) -> Any:
@@ -105,6 +123,9 @@ def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     environment = Environment.read()
-    application = create_app(load_settings(environment), environment.require_postgres())
+    is_public = not is_loopback(os.environ.get("API_HOST") or "127.0.0.1")
+    application = create_app(
+        load_settings(environment), environment.require_postgres(), is_public=is_public
+    )
     globals()["app"] = application
     return application

@@ -10,13 +10,15 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import License
 
 from api.parameters import ALL_EXCHANGES, DEFAULT_LIMIT, LARGEST_LIMIT, LATEST_SECONDS
+from api.v1 import documents
+from api.v1.questions import SYMBOL_PATTERN
 
 # Of what the document says, not of the release that answers it.
 _VERSION: Final = "1.0"
 
 _DESCRIPTION: Final = """\
 Exact market data of ten crypto exchanges. Volumes are sums of every trade, in base units, as the
-text of an exact decimal. Times are unix seconds, UTC. A minute is named by its start.
+text of an exact decimal. Times are UTC. A minute and an interval are named by their start.
 
 Errors are `application/problem+json` (RFC 9457) and name the parameter that was wrong."""
 
@@ -34,7 +36,7 @@ def describe(
     dependencies: Mapping[str, Provide],
     exchanges: Sequence[str],
 ) -> dict[str, Any]:
-    """Makes the document.
+    """Return the document.
 
     Args:
         handlers: The routes to describe.
@@ -64,11 +66,13 @@ def describe(
             "maximum": LARGEST_LIMIT,
             "default": DEFAULT_LIMIT,
         },
-        "symbol": {"type": "string"},
+        "symbol": {"type": "string", "pattern": SYMBOL_PATTERN},
     }
     document["paths"] = {
         _called(path): _with_parameters(item, schemas) for path, item in document["paths"].items()
     }
+    document["paths"] |= documents.paths(exchanges)
+    document["components"]["schemas"] |= documents.components()
     return document
 
 

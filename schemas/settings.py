@@ -182,6 +182,16 @@ class CollectSettings(_Strict, frozen=True):
     instruments_interval_ms: Milliseconds = 600_000
 
 
+class ApiSettings(_Strict, frozen=True):
+    """What the API allows those who are not on its own machine."""
+
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may read answers; `*`: all. None: pages of other sites cannot."""
+    quota: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = 1_200
+    """Units that a client may use in a window: one a request, one more for 256 kB of answer."""
+    quota_window_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 60
+
+
 class Settings(_Strict, frozen=True):
     """The whole of ``pipeline.yaml``."""
 
@@ -194,6 +204,7 @@ class Settings(_Strict, frozen=True):
     kafka: KafkaSettings = KafkaSettings()
     postgres: PostgresSettings = PostgresSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    api: ApiSettings = ApiSettings()
 
     @cached_property
     def exchange_of_market(self) -> Mapping[str, str]:

@@ -16,7 +16,6 @@ from api.v1.times import EPOCH, parse_time, utc_text
 
 _encoder: Final = msgspec.json.Encoder()
 VARY: Final = "Accept, Accept-Encoding"
-_REPEATED: Final = ("etag", "cache-control", "vary", "link", "stream-position")
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -74,8 +73,8 @@ async def answer_list(
 def conditional(request: Request[Any, Any, Any], kept: Kept) -> Response[bytes]:
     """Return an answer, or that the client has it already."""
     if matches(request.headers.get("if-none-match", ""), kept.headers["etag"]):
-        headers: dict[str, str] = {
-            name: kept.headers[name] for name in _REPEATED if name in kept.headers
+        headers = {
+            name: value for name, value in kept.headers.items() if name != "content-encoding"
         }
         return Response(b"", status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(kept.body, media_type="application/json", headers=kept.headers)

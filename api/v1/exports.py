@@ -108,10 +108,12 @@ class Exporter:
 
 def _flat(plan: Plan) -> LiteralString:
     """Return the statement with lists as text: a cell holds one value."""
+    shapes: dict[str, LiteralString] = {
+        "list": 'array_to_string("{}", \' \') AS "{}"',
+        "boolean": '"{}"::text AS "{}"',
+    }
     names = [
-        f'array_to_string("{field.encode_name}", \' \') AS "{field.encode_name}"'
-        if kind_of(field.type) == "list"
-        else f'"{field.encode_name}"'
+        shapes.get(kind_of(field.type), '"{}"').replace("{}", field.encode_name)
         for field in msgspec.structs.fields(plan.row)
     ]
     return f"SELECT {', '.join(names)} FROM ({plan.statement}) AS flat"  # noqa: S608 - names of our own fields

@@ -5,7 +5,7 @@ import socket
 
 import click
 
-from api.app import create_app
+from api.app import create_app, is_loopback
 from api.server import listen, make_server
 from connectors.process.environment import Environment, load_settings
 
@@ -25,7 +25,11 @@ from connectors.process.environment import Environment, load_settings
 def serve(host: str, port: int, *, access_log: bool) -> None:
     """Serve the API and its documentation over HTTP."""
     environment = Environment.read()
-    app = create_app(load_settings(environment), environment.require_postgres())
+    app = create_app(
+        load_settings(environment),
+        environment.require_postgres(),
+        is_public=not is_loopback(host),
+    )
     listener = listen(host, port)
     server = make_server(app, access_log=access_log)
     # Uvicorn raises the signal that stopped it once more when it has finished; by then there is

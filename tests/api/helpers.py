@@ -22,10 +22,12 @@ Minute = tuple[str, str, int, str, str]
 
 
 @contextmanager
-def serving(settings: Settings, dsn: str, *, port: int = 0) -> Iterator[httpx.Client]:
+def serving(
+    settings: Settings, dsn: str, *, port: int = 0, is_public: bool = False
+) -> Iterator[httpx.Client]:
     """An API of its own on a free port or a given one, and a client for it."""
     listener = listen("127.0.0.1", port)
-    server = make_server(create_app(settings, dsn))
+    server = make_server(create_app(settings, dsn, is_public=is_public))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

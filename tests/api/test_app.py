@@ -124,7 +124,7 @@ def _import_app(dsn: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_any_asgi_server_finds_the_application(filled_dsn: str) -> None:
-    assert _import_app(filled_dsn).stdout == "Litestar\n"
+    assert _import_app(filled_dsn).stdout == "Front\n"
 
 
 def test_the_application_is_refused_without_a_database_to_use() -> None:

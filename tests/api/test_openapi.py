@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.v1.questions import SYMBOL_PATTERN
 from schemas.exchanges import EXCHANGES
 
 SHORT = "/taker_volume/{exchange}/from={from}/to={to}"
@@ -31,7 +32,8 @@ def objects(value: Any) -> Iterator[dict[str, Any]]:
 
 def test_paths_are_those_of_the_contract(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
-    assert set(document["paths"]) == {SHORT, LONG, "/health/live", "/health/ready", "/metrics"}
+    outside_v1 = {path for path in document["paths"] if not path.startswith("/v1/")}
+    assert outside_v1 == {SHORT, LONG, "/health/live", "/health/ready", "/metrics"}
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
@@ -55,7 +57,7 @@ def test_every_part_of_a_path_is_a_described_parameter(document: dict[str, Any])
 
 def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
     ids = [item["get"]["operationId"] for item in document["paths"].values()]
-    assert sorted(ids) == ["live", "metrics", "ready", "takerVolume", "takerVolumeLimited"]
+    assert len(ids) == len(set(ids))
 
 
 def test_parameters_have_types_bounds_and_examples(document: dict[str, Any]) -> None:
@@ -66,7 +68,7 @@ def test_parameters_have_types_bounds_and_examples(document: dict[str, Any]) -> 
         "from": second,
         "to": second,
         "limit": {"type": "integer", "minimum": 10, "maximum": 100, "default": 10},
-        "symbol": {"type": "string"},
+        "symbol": {"type": "string", "pattern": SYMBOL_PATTERN},
     }
     assert all(each["examples"] for each in parameters.values())
     assert parameters["symbol"]["required"] is False
