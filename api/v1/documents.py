@@ -36,9 +36,9 @@ _ROUTES: Final[Mapping[str, tuple[str, str, Sequence[type[Any]], str]]] = {
         "What takers bought and sold",
         (TakerVolumeRow, TakerVolumeSumRow),
         (
-            "Each row is one interval of one market. The interval that is still open is among them as "
-            "the estimate that it is at the moment. With `aggregate=true` a row is the sum over the "
-            "exchanges that it names."
+            "Each row is one interval of one market. The interval that is still open is among "
+            "them, as the estimate that it is at the moment. With `aggregate=true` a row is the "
+            "sum over the exchanges that it names."
         ),
     ),
     ORDERBOOK: (
@@ -67,8 +67,8 @@ _ROUTES: Final[Mapping[str, tuple[str, str, Sequence[type[Any]], str]]] = {
         "Outages of the feeds",
         (IncidentRow,),
         (
-            "When each began, when it ended, and when what was missed had been fetched. By default of "
-            "the last day."
+            "When each began, when it ended, and when what was missed had been fetched. By "
+            "default of the last day."
         ),
     ),
     "/v1/ticker": ("tickerRows", "The newest tickers", (TickerRow,), "One for each market."),
