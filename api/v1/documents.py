@@ -205,108 +205,113 @@ def _parameter(name: str, described: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parameters(exchanges: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return description, schema and example of every parameter."""
-    several = {"style": "form", "explode": False}
-    time = {"schema": {"type": "string"}}
-    return {
-        "exchange": {
-            "description": f"Exchange ids, repeated or comma separated; all, as `{ALL_EXCHANGES}`",
-            "schema": {
-                "type": "array",
-                "items": {"type": "string", "enum": [*exchanges, ALL_EXCHANGES]},
-            },
-            **several,
-            "example": ["okx", "binance"],
+    ids = {"type": "string", "enum": [*exchanges, ALL_EXCHANGES]}
+    exchange = {**_PARAMETERS["exchange"], "schema": {"type": "array", "items": ids}}
+    return {**_PARAMETERS, "exchange": exchange}
+
+
+_SEVERAL: Final[dict[str, Any]] = {"style": "form", "explode": False}
+_TIME: Final[dict[str, Any]] = {"schema": {"type": "string"}}
+_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
+    "exchange": {
+        "description": f"Exchange ids, repeated or comma separated; all, as `{ALL_EXCHANGES}`",
+        "schema": {
+            "type": "array",
+            "items": {"type": "string"},
         },
-        "symbol": {
-            "description": "Canonical symbols. Without one: each exchange's primary market",
-            "schema": {
-                "type": "array",
-                "items": {"type": "string", "pattern": SYMBOL_PATTERN},
-                "maxItems": MAX_SYMBOLS,
-            },
-            **several,
-            "example": ["BTC-USDT"],
+        **_SEVERAL,
+        "example": ["okx", "binance"],
+    },
+    "symbol": {
+        "description": "Canonical symbols. Without one: each exchange's primary market",
+        "schema": {
+            "type": "array",
+            "items": {"type": "string", "pattern": SYMBOL_PATTERN},
+            "maxItems": MAX_SYMBOLS,
         },
-        "base": {
-            "description": "Coins: every market of them, instead of symbols",
-            "schema": {
-                "type": "array",
-                "items": {"type": "string", "pattern": r"^[\p{L}\p{N}_]{1,20}$"},
-                "maxItems": MAX_SYMBOLS,
-            },
-            **several,
-            "example": ["BTC"],
+        **_SEVERAL,
+        "example": ["BTC-USDT"],
+    },
+    "base": {
+        "description": "Coins: every market of them, instead of symbols",
+        "schema": {
+            "type": "array",
+            "items": {"type": "string", "pattern": r"^[\p{L}\p{N}_]{1,20}$"},
+            "maxItems": MAX_SYMBOLS,
         },
-        "from": {
-            "description": f"Intervals that begin then or later: {TIME_FORMS}. Default: "
-            f"{DEFAULT_INTERVALS} intervals before `to`",
-            **time,
-            "example": "2024-10-23T10:20:00Z",
-        },
-        "to": {
-            "description": "Intervals that begin before it; the same forms. Default: now",
-            **time,
-            "example": "1729682400",
-        },
-        "interval": {
-            "description": "Length of an interval: exact sums of minutes",
-            "schema": {"type": "string", "enum": list(INTERVALS)},
-            "example": "5m",
-        },
-        "utc_offset": {
-            "description": "Where days begin: whole hours ahead of UTC. Default: UTC",
-            "schema": {"type": "string", "pattern": r"^[+-](0[0-9]|1[0-4]):00$"},
-            "example": "+09:00",
-        },
-        "as_of": {
-            "description": "What a reader would have seen then, of what was final",
-            **time,
-            "example": "-1h",
-        },
-        "sort": {
-            "description": "By time; default: newest first",
-            "schema": {"type": "string", "enum": ["asc", "desc"]},
-            "example": "asc",
-        },
-        "limit": {
-            "description": f"Rows of a page, {DEFAULT_LIMIT} by default; in other formats than "
-            "JSON rows of the answer, all by default",
-            "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
-            "example": 100,
-        },
-        "cursor": {
-            "description": "Of `next`: where the page begins",
-            "schema": {"type": "string", "maxLength": 400},
-            "example": "WyI4ZjMiLDE3Mjk2Nzg4MDAwMDAwMDAsIm9reCIsIkJUQy1VU0RUIl0",
-        },
-        "aggregate": {
-            "description": "Sum over the exchanges",
-            "schema": {"type": "string", "enum": ["true", "false"]},
-            "example": "true",
-        },
-        "anchor": {
-            "description": "Where the running sum `cvd` begins; default: `from`",
-            **time,
-            "example": "2024-10-23T00:00:00Z",
-        },
-        "notional": {
-            "description": "Size of an order in quote units, whose slippage is estimated",
-            "schema": {"type": "string", "pattern": r"^[0-9]{1,20}(\.[0-9]{1,12})?$"},
-            "example": "100000",
-        },
-        "format": {
-            "description": "Of the answer, instead of the header `Accept`",
-            "schema": {"type": "string", "enum": list(FORMATS)},
-            "example": "csv",
-        },
-        "numbers": {
-            "description": "Exact decimals as text, or floats",
-            "schema": {"type": "string", "enum": ["text", "float"]},
-            "example": "text",
-        },
-        "after": {
-            "description": "The id of the last event that was seen, or a time of the last day",
-            "schema": {"type": "string"},
-            "example": "-10m",
-        },
-    }
+        **_SEVERAL,
+        "example": ["BTC"],
+    },
+    "from": {
+        "description": f"Intervals that begin then or later: {TIME_FORMS}. Default: "
+        f"{DEFAULT_INTERVALS} intervals before `to`",
+        **_TIME,
+        "example": "2024-10-23T10:20:00Z",
+    },
+    "to": {
+        "description": "Intervals that begin before it; the same forms. Default: now",
+        **_TIME,
+        "example": "1729682400",
+    },
+    "interval": {
+        "description": "Length of an interval: exact sums of minutes",
+        "schema": {"type": "string", "enum": list(INTERVALS)},
+        "example": "5m",
+    },
+    "utc_offset": {
+        "description": "Where days begin: whole hours ahead of UTC. Default: UTC",
+        "schema": {"type": "string", "pattern": r"^[+-](0[0-9]|1[0-4]):00$"},
+        "example": "+09:00",
+    },
+    "as_of": {
+        "description": "What a reader would have seen then, of what was final",
+        **_TIME,
+        "example": "-1h",
+    },
+    "sort": {
+        "description": "By time; default: newest first",
+        "schema": {"type": "string", "enum": ["asc", "desc"]},
+        "example": "asc",
+    },
+    "limit": {
+        "description": f"Rows of a page, {DEFAULT_LIMIT} by default; in other formats than "
+        "JSON rows of the answer, all by default",
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+        "example": 100,
+    },
+    "cursor": {
+        "description": "Of `next`: where the page begins",
+        "schema": {"type": "string", "maxLength": 400},
+        "example": "WyI4ZjMiLDE3Mjk2Nzg4MDAwMDAwMDAsIm9reCIsIkJUQy1VU0RUIl0",
+    },
+    "aggregate": {
+        "description": "Sum over the exchanges",
+        "schema": {"type": "string", "enum": ["true", "false"]},
+        "example": "true",
+    },
+    "anchor": {
+        "description": "Where the running sum `cvd` begins; default: `from`",
+        **_TIME,
+        "example": "2024-10-23T00:00:00Z",
+    },
+    "notional": {
+        "description": "Size of an order in quote units, whose slippage is estimated",
+        "schema": {"type": "string", "pattern": r"^[0-9]{1,20}(\.[0-9]{1,12})?$"},
+        "example": "100000",
+    },
+    "format": {
+        "description": "Of the answer, instead of the header `Accept`",
+        "schema": {"type": "string", "enum": list(FORMATS)},
+        "example": "csv",
+    },
+    "numbers": {
+        "description": "Exact decimals as text, or floats",
+        "schema": {"type": "string", "enum": ["text", "float"]},
+        "example": "text",
+    },
+    "after": {
+        "description": "The id of the last event that was seen, or a time of the last day",
+        "schema": {"type": "string"},
+        "example": "-10m",
+    },
+}
