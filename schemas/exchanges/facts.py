@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -20,6 +20,12 @@ from schemas.records import (
     Trade,
 )
 from schemas.subscriptions import Subscriptions
+
+
+def nothing(frame: bytes, feed: Feed) -> list[Any]:
+    """Return no records: the exchange has none of a kind, or they are not read."""
+    del frame, feed
+    return []
 
 
 class ExchangeDecoder(msgspec.Struct, frozen=True):
@@ -45,7 +51,7 @@ class ExchangeDecoder(msgspec.Struct, frozen=True):
     """Return the tickers of the frame, full or as deltas."""
     decode_books: Callable[[bytes, Feed], list[BookUpdate]]
     """Return the order book updates of the frame, in its order."""
-    decode_klines: Callable[[bytes, Feed], list[Kline]]
+    decode_klines: Callable[[bytes, Feed], list[Kline]] = nothing
     """Return the klines of the frame."""
     decode_trade_run: Callable[[Sequence[bytes], Feed], list[Trade] | None] | None = None
     """Return the trades of many frames that hold one each."""

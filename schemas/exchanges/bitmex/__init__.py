@@ -12,6 +12,7 @@ from schemas.exchanges.facts import (
     Exchange,
     ExchangeDecoder,
     MovedFields,
+    nothing,
 )
 from schemas.histories import History
 
@@ -19,9 +20,7 @@ EXCHANGE: Final = Exchange(
     id=10,
     code="bitmex",
     name="BitMEX",
-    decoder=ExchangeDecoder(
-        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books, decode_klines
-    ),
+    decoder=ExchangeDecoder(decode.kind, decode.decode_trades, nothing, nothing, decode_klines),
     history=History(history.pages, pause_ms=2_100, reach="everything"),
     native_symbols={"linear": "{base}{quote}", "inverse": "{base}{quote}"},
     native_currencies={common: own for own, common in decode.COMMON_NAMES.items()},

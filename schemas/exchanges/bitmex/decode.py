@@ -18,7 +18,7 @@ from schemas.exchanges._common import FAILURES, decoding, numbered, salvage, tra
 from schemas.exchanges.bitmex import wire
 from schemas.feeds import Feed
 from schemas.numbers import exact_product
-from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
+from schemas.records import Kind, Trade
 from schemas.times import ns_of_rfc3339
 
 COMMON_NAMES: Final = {"XBT": "BTC"}
@@ -62,16 +62,6 @@ def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:  # noqa: ARG001  # t
         is_rest = frame.lstrip().startswith(b"[")
         rows = wire.raw_rows.decode(frame) if is_rest else wire.raw_table.decode(frame).data
         return salvage(numbered(rows, "$" if is_rest else "$.data"), _trade_of)
-
-
-def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:  # noqa: ARG001  # the interface
-    """Return none: this project takes only trades of BitMEX."""
-    return []
-
-
-def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:  # noqa: ARG001  # the interface
-    """Return none: this project takes only trades of BitMEX."""
-    return []
 
 
 def _kind(frame: bytes) -> Kind:
