@@ -16,6 +16,7 @@ from connectors.process.environment import Environment, load_settings
 from connectors.process.health import Health, checks_of, serve
 from connectors.process.lifecycle import STOP
 from connectors.process.probes import Name
+from connectors.process.recovery import hold_store
 from schemas.errors import MarketflowError, SettingsError
 from schemas.settings import Settings
 
@@ -28,7 +29,7 @@ def launch(
     build: Callable[[Environment, Settings], Dataflow],
     needs: tuple[Name, ...] = ("kafka", "postgres"),
 ) -> Dataflow:
-    """Makes a dataflow of the environment's settings, and its process ready to run it.
+    """Make a dataflow of the environment's settings, and its process ready to run it.
 
     What is wrong with either ends the process with a sentence instead of a traceback.
 
@@ -37,6 +38,8 @@ def launch(
         needs: The services without which it is not ready.
     """
     try:
+        if sys.argv[0].endswith("bytewax/run.py"):
+            hold_store(sys.argv[1:], os.environ)
         environment = Environment.read()
         flow = build(environment, load_settings(environment))
         logs.configure(flow.flow_id, environment.shard)

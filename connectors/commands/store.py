@@ -5,17 +5,13 @@ shard gets a new one, and reads its partitions from the log: that gives the same
 those that are there nothing is written twice (README, guarantees).
 """
 
-import subprocess
-import sys
 from pathlib import Path
 
 import click
 
+from connectors.process import recovery
 from connectors.process.environment import Environment
 from schemas.errors import SettingsError
-
-# More workers than this in one process will not share a store.
-PARTITIONS = 4
 
 
 @click.command()
@@ -29,18 +25,15 @@ def store(folder: Path) -> None:
 
 
 def make_store(folder: Path, environment: Environment) -> Path:
-    """Makes the store of a shard; `current` beside it leads to it.
+    """Make the store of a shard; `current` beside it leads to it.
 
     Raises:
         SettingsError: The folder cannot be written.
     """
     shard = environment.shard
     path = folder / f"shard-{shard.index}-of-{shard.count}"
+    recovery.make_store(path)
     try:
-        if not any(path.glob("part-*.sqlite3")):
-            path.mkdir(parents=True, exist_ok=True)
-            command = [sys.executable, "-m", "bytewax.recovery", str(path), str(PARTITIONS)]
-            subprocess.run(command, check=True)  # noqa: S603  # our own words
         current = folder / "current"
         current.unlink(missing_ok=True)
         current.symlink_to(path.name)

@@ -17,6 +17,7 @@ from bytewax.outputs import StatefulSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from typing_extensions import override
 
+from connectors.kafka.clients import make_client
 from connectors.process.metrics import FLUSH_SECONDS, PRODUCED, REFUSED
 from connectors.sinks import LaneSink
 from schemas.errors import UndeliveredError
@@ -104,7 +105,8 @@ class CheckedProducer:
         self._lock = threading.Lock()
         self._replacements: deque[OutRecord] = deque()
         """What goes out instead of records that their topic has refused."""
-        self._producer = Producer(
+        self._producer = make_client(
+            Producer,
             {
                 **_PREFERENCES,
                 **config,
@@ -112,8 +114,8 @@ class CheckedProducer:
                 "delivery.timeout.ms": delivery_timeout_ms,
                 "on_delivery": self._on_failed_delivery,
                 "error_cb": self._on_error,
+                "logger": _log,
             },
-            logger=_log,
         )
 
     @property

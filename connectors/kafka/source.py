@@ -30,6 +30,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 from typing_extensions import override
 
+from connectors.kafka.clients import ConnectionErrors, make_client
 from connectors.process import clock, metrics
 from connectors.process.environment import Shard
 from connectors.process.lifecycle import HEART, STOP
@@ -133,13 +134,14 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
     @override
     def list_parts(self) -> list[str]:
         # What it has to say comes as an exception; its log would repeat it a hundred times.
-        quiet = {"log_level": 0, "error_cb": _say_nothing}
-        client = Consumer({**self._client_config, **quiet, "group.id": "marketflow-metadata"})
+        errors = ConnectionErrors()
+        quiet = {"log_level": 0, "error_cb": errors.note, "group.id": "marketflow-metadata"}
+        client = make_client(Consumer, {**self._client_config, **quiet})
         try:
             parts = [
                 f"{topic}/{partition}"
                 for topic in self._groups
-                for partition in _partitions(client, topic)
+                for partition in _partitions(client, topic, errors)
                 if self._shard.owns(partition)
             ]
         finally:
@@ -413,12 +415,12 @@ def _offset_of(message: Message) -> int:
     return offset
 
 
-def _partitions(client: Consumer, topic: str) -> list[int]:
+def _partitions(client: Consumer, topic: str, errors: ConnectionErrors) -> list[int]:
     try:
         found = client.list_topics(topic, timeout=METADATA_TIMEOUT_SECONDS).topics[topic]
     except KafkaException as error:
-        reason = error.args[0].str()
-        raise UnavailableError(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers: {reason}") from error
+        client.poll(0)
+        raise errors.unavailable("KAFKA_BOOTSTRAP_SERVERS", error.args[0]) from error
     if found.error is not None:
         raise SettingsError(
             f"topic {topic}: {found.error.str()}; run `marketflow init` to create it"
@@ -467,10 +469,6 @@ def _committed(consumer: Consumer, position: TopicPartition) -> int | None:
         log.warning("%s/%s: offset not shown: %s", position.topic, position.partition, error)
         return None
     return found.offset
-
-
-def _say_nothing(error: KafkaError) -> None:
-    del error
 
 
 def _report_error(error: KafkaError) -> None:

@@ -11,6 +11,7 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
+from connectors.kafka.clients import ConnectionErrors, make_client
 from connectors.kafka.dead_letters import SUFFIX, topic_of_dead_letters
 from connectors.kafka.sink import KafkaConfig
 from schemas.errors import SettingsError, UnavailableError
@@ -170,12 +171,9 @@ class _Cluster:
     def __init__(self, config: KafkaConfig, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
         self._servers = config.get("bootstrap.servers", "")
-        self._last_error = ""
-        options: dict[str, Any] = {"log_level": 0, **config, "error_cb": self._note_error}
-        try:
-            self._admin = AdminClient(options)
-        except KafkaException as error:
-            raise SettingsError(f"KAFKA_*: {_error_of(error).str()}") from error
+        self._errors = ConnectionErrors()
+        options = {"log_level": 0, **config, "error_cb": self._errors.note}
+        self._admin = make_client(AdminClient, options)
 
     def partition_counts(self) -> dict[str, int]:
         return {name: len(topic.partitions) for name, topic in self._metadata().topics.items()}
@@ -283,15 +281,7 @@ class _Cluster:
 
     def _unavailable(self, error: KafkaError) -> UnavailableError:
         self._admin.poll(0)
-        return UnavailableError(
-            f"Kafka at {self._servers} cannot be reached: {self._last_error or error.str()}; "
-            "is it running (`make up`), and does KAFKA_BOOTSTRAP_SERVERS name it?"
-        )
-
-    def _note_error(self, error: KafkaError) -> None:
-        # "All brokers are down" follows the reason and says less.
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's own name
-            self._last_error = error.str()
+        return self._errors.unavailable(self._servers, error)
 
 
 _TIMEOUTS: Final = (
