@@ -26,12 +26,12 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
     """The dataflow, without a connection made yet."""
     environment.require_s3()
     archive = settings.archive
-    most_records: dict[str, int] = {}
+    max_records: dict[str, int] = {}
     groups: dict[str, str] = {}
     for name, region in settings.regions.items():
-        most_records[region.processed.ticker] = archive.ticker_records
-        most_records[region.processed.orderbook] = archive.orderbook_records
-        most_records[region.processed.taker_volume] = archive.taker_volume_records
+        max_records[region.processed.ticker] = archive.ticker_records
+        max_records[region.processed.orderbook] = archive.orderbook_records
+        max_records[region.processed.taker_volume] = archive.taker_volume_records
         for topic in (
             region.processed.ticker,
             region.processed.orderbook,
@@ -49,7 +49,7 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
 
     flow = Dataflow("archive")
     records = op.input("read", flow, source)
-    op.output("objects", records, ArchiveSink(environment, most_records, archive.time_limit_ms))
+    op.output("objects", records, ArchiveSink(environment, max_records, archive.time_limit_ms))
     return flow
 
 

@@ -1,12 +1,89 @@
-"""What the archive holds: records of processed topics, in objects named by their offsets."""
+"""What the archive holds: records of processed topics, in objects named by their offsets.
 
+The key and the metadata of an object are written and read through this module alone.
+"""
+
+import re
 from base64 import b64encode
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
 from schemas.times import EARLIEST_NS, LATEST_NS, NS_PER_MS, NS_PER_SECOND
+
+FIRST_GENERATION: Final = 1
+SMALL: Final = ".jsonl.gz"
+PARQUET: Final = ".parquet"
+
+_HOUR: Final = (
+    r"topics/(?P<topic>[^/]+)/exchange=(?P<exchange>[^/]+)/"
+    r"date=(?P<date>\d{4}-\d\d-\d\d)/hour=(?P<hour>\d\d)/"
+)
+_KEY_OF_HOUR: Final = re.compile(_HOUR + r"[^/]+\.(?:jsonl\.gz|parquet)")
+_KEY: Final = re.compile(
+    _HOUR + r"(?P=topic)\+(?P<partition>\d+)\+(?P<offset>\d{20})"
+    r"(?:\+g(?P<generation>\d+))?\.jsonl\.gz"
+)
+
+
+class Hour(NamedTuple):
+    """One exchange's records of one topic in one hour."""
+
+    topic: str
+    exchange: str
+    date: str
+    hour: str
+
+    @classmethod
+    def of_key(cls, key: str) -> Self | None:
+        """Return the hour that an object is of; `None` for what is no object of the archive."""
+        found = _KEY_OF_HOUR.fullmatch(key)
+        if found is None:
+            return None
+        return cls(found["topic"], found["exchange"], found["date"], found["hour"])
+
+    @property
+    def folder(self) -> str:
+        """Where its objects are."""
+        return f"topics/{self.topic}/exchange={self.exchange}/date={self.date}/hour={self.hour}/"
+
+    @property
+    def parquet_key(self) -> str:
+        """Where `compact` puts all of its records."""
+        return f"{self.folder}{self.topic}+{self.date}T{self.hour}{PARQUET}"
+
+    @property
+    def start(self) -> str:
+        """Its beginning: UTC, ISO 8601 to the hour, which sorts."""
+        return f"{self.date}T{self.hour}"
+
+
+class ObjectKey(NamedTuple):
+    """The name of an object: where its first record was in the log."""
+
+    hour: Hour
+    partition: int
+    first_offset: int
+    generation: int = FIRST_GENERATION
+    """Grows each time the topic begins anew, with other records at the same offsets."""
+
+    @property
+    def text(self) -> str:
+        """The key in the bucket."""
+        suffix = "" if self.generation == FIRST_GENERATION else f"+g{self.generation}"
+        name = f"{self.hour.topic}+{self.partition}+{self.first_offset:020d}{suffix}"
+        return f"{self.hour.folder}{name}{SMALL}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return what a key says; `None` for what is no small object of the archive."""
+        found = _KEY.fullmatch(text)
+        if found is None:
+            return None
+        hour = Hour(found["topic"], found["exchange"], found["date"], found["hour"])
+        generation = int(found["generation"] or FIRST_GENERATION)
+        return cls(hour, int(found["partition"]), int(found["offset"]), generation)
 
 
 class LogRecord(NamedTuple):
@@ -20,18 +97,31 @@ class LogRecord(NamedTuple):
     """Its value, without a line break."""
 
 
+class ArchivedRecord(NamedTuple):
+    """One record as the archive knows it; sorts in the order of its log."""
+
+    generation: int
+    partition: int
+    offset: int
+    line: bytes
+
+
 class ArchiveObject(NamedTuple):
     """An object to store."""
 
-    key: str
+    key: ObjectKey
+    lines: list[bytes]
     body: bytes
     metadata: dict[str, str]
-    first_offset: int
-    last_offset: int
+
+    @property
+    def last_offset(self) -> int:
+        """Of its last record."""
+        return int(self.metadata["last-offset"])
 
 
 class ArchiveBatch(NamedTuple):
-    """Records of one partition; none of them: time has passed."""
+    """Records of one partition, in the order of its log; none: a tick, so that old runs end."""
 
     topic: str
     partition: int
@@ -49,7 +139,7 @@ _times: Final = msgspec.json.Decoder(_Times)
 
 
 def log_record(offset: int, key: bytes | None, value: bytes | None, logged_ms: int) -> LogRecord:
-    """One record of a processed topic; one that nothing can be read of is archived all the same.
+    """Return one record of a processed topic; what cannot be read is archived all the same.
 
     Args:
         offset: In its partition.

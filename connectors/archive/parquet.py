@@ -11,17 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from connectors.archive.objects import ArchivedRecord
+from schemas.archive import FIRST_GENERATION, ArchivedRecord
 from schemas.errors import SettingsError
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from mypy_boto3_s3 import S3Client
 
-SMALL: Final = ".jsonl.gz"
-PARQUET: Final = ".parquet"
-
-MOST_DIGITS: Final = {"decimal128": 38, "decimal256": 76}
+MAX_DIGITS: Final = {"decimal128": 38, "decimal256": 76}
 
 _decode: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
@@ -70,24 +67,32 @@ _FLAGS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def read_parquet(client: "S3Client", bucket: str, key: str) -> list[ArchivedRecord]:
-    """The records of a Parquet file."""
+    """Return the records of a Parquet file."""
     pq = import_parquet()
     body = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-    table = pq.read_table(io.BytesIO(body), columns=["partition", "offset", "line"])
-    return [
-        ArchivedRecord(partition, offset, line)
-        for partition, offset, line in zip(*(c.to_pylist() for c in table.columns), strict=True)
-    ]
+    file = pq.ParquetFile(io.BytesIO(body))
+    names = ["partition", "offset", "line"]
+    # Files of earlier releases do not say: they have the first one only.
+    has_generations = "generation" in file.schema_arrow.names
+    table = file.read(columns=[*names, "generation"] if has_generations else names)
+    columns = [table.column(name).to_pylist() for name in names]
+    generations = (
+        table.column("generation").to_pylist()
+        if has_generations
+        else [FIRST_GENERATION] * table.num_rows
+    )
+    return list(map(ArchivedRecord, generations, *columns))
 
 
 def to_table(records: Sequence[ArchivedRecord], kind: str) -> "pa.Table":
-    """Columns of records, sorted by symbol and then as in the log."""
+    """Return columns of records, sorted by symbol and then as in the log."""
     import pyarrow as pa  # noqa: PLC0415
 
     rows = [(_fields(record.line, kind), record) for record in records]
-    rows.sort(key=lambda row: (str(row[0].get("symbol") or ""), row[1].partition, row[1].offset))
+    rows.sort(key=lambda row: (str(row[0].get("symbol") or ""), row[1]))
     fields = [row[0] for row in rows]
     columns: dict[str, Any] = {
+        "generation": pa.array([record.generation for _, record in rows], pa.int32()),
         "partition": pa.array([record.partition for _, record in rows], pa.int32()),
         "offset": pa.array([record.offset for _, record in rows], pa.int64()),
         "time": pa.array([_time(f) for f in fields], pa.timestamp("us", tz="UTC")),
@@ -171,7 +176,7 @@ def _decimal(value: Any) -> Decimal | None:
 
 
 def _decimals(values: Sequence[Decimal | None]) -> "pa.Array":
-    """The narrowest decimal type that holds all of them exactly."""
+    """Return an array of the narrowest decimal type that holds all of them exactly."""
     import pyarrow as pa  # noqa: PLC0415
 
     scale = whole = 0
@@ -180,7 +185,7 @@ def _decimals(values: Sequence[Decimal | None]) -> "pa.Array":
             _, digits, exponent = value.as_tuple()
             scale = max(scale, -int(exponent))
             whole = max(whole, len(digits) + int(exponent))
-    for name, most in MOST_DIGITS.items():
+    for name, most in MAX_DIGITS.items():
         if scale + whole <= most:
             return pa.array(values, getattr(pa, name)(most, scale))
     # Longer than any decimal type of Parquet: as text it is exact, and still readable.

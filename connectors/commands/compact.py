@@ -12,17 +12,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from connectors.archive.client import make_client
-from connectors.archive.objects import Hour, hours, read_objects
-from connectors.archive.parquet import (
-    PARQUET,
-    SMALL,
-    import_parquet,
-    read_parquet,
-    to_table,
-    write_parquet,
-)
+from connectors.archive.objects import HOUR_FORMAT, hours, read_objects
+from connectors.archive.parquet import import_parquet, read_parquet, to_table, write_parquet
 from connectors.process.clock import now_ns
 from connectors.process.environment import Environment, load_settings
+from schemas.archive import SMALL, Hour
 from schemas.errors import SettingsError, UndeliveredError
 from schemas.settings import Settings
 
@@ -38,7 +32,7 @@ S3_DELETES: Final = 1_000
 @click.option("--topic", help="Only this processed topic.")
 @click.option(
     "--before",
-    type=click.DateTime(["%Y-%m-%dT%H"]),
+    type=click.DateTime([HOUR_FORMAT]),
     help=f"Hours that begin before this one, UTC.  [default: {QUIET_HOURS} hours ago]",
 )
 def compact(topic: str | None, before: datetime | None) -> None:
@@ -51,8 +45,8 @@ def compact(topic: str | None, before: datetime | None) -> None:
     )
     client, bucket = make_client(environment), environment.s3_bucket
     count = 0
-    for hour, keys in sorted(hours(client, bucket, topic).items()):
-        if hour.start < f"{limit:%Y-%m-%dT%H}" and any(key.endswith(SMALL) for key in keys):
+    for hour, keys in hours(client, bucket, topic, until=limit):
+        if any(key.endswith(SMALL) for key in keys):
             click.echo(f"{hour.folder}: {compact_hour(client, bucket, settings, hour, keys)}")
             count += 1
     click.echo(f"{count} hours compacted")
@@ -61,22 +55,18 @@ def compact(topic: str | None, before: datetime | None) -> None:
 def compact_hour(
     client: "S3Client", bucket: str, settings: Settings, hour: Hour, keys: Sequence[str]
 ) -> str:
-    """Merges what an hour has, the Parquet file of an earlier time included; says what it did.
+    """Merge what an hour has, the Parquet file of an earlier time included; say what was done.
 
     Raises:
         DecodeError: An object is damaged.
         UndeliveredError: The new file does not read back as what it was made of.
     """
     small = sorted(key for key in keys if key.endswith(SMALL))
-    target = f"{hour.folder}{hour.topic}+{hour.date}T{hour.hour}{PARQUET}"
-    records = {(r.partition, r.offset): r for r in read_objects(client, bucket, small)}
-    added = len(records)
-    if target in keys:
-        merged = {(r.partition, r.offset): r for r in read_parquet(client, bucket, target)}
-        records = {**merged, **records}
-    table = to_table(list(records.values()), _kind_of(settings, hour.topic))
-    write_parquet(client, bucket, target, table)
-    stored = {(r.partition, r.offset): r for r in read_parquet(client, bucket, target)}
+    added = set(read_objects(client, bucket, small))
+    target = hour.parquet_key
+    records = sorted(added.union(read_parquet(client, bucket, target) if target in keys else ()))
+    write_parquet(client, bucket, target, to_table(records, _kind_of(settings, hour.topic)))
+    stored = sorted(read_parquet(client, bucket, target))
     if stored != records:
         raise UndeliveredError(
             f"{target}: {len(stored)} records read back, expected {len(records)} as they were; "
@@ -85,7 +75,7 @@ def compact_hour(
     for start in range(0, len(small), S3_DELETES):
         names = [{"Key": key} for key in small[start : start + S3_DELETES]]
         client.delete_objects(Bucket=bucket, Delete={"Objects": names})  # type: ignore[typeddict-item]
-    return f"{added} records of {len(small)} objects, {len(records)} in the file"
+    return f"{len(added)} records of {len(small)} objects, {len(records)} in the file"
 
 
 def _kind_of(settings: Settings, topic: str) -> str:

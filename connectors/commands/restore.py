@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple
 import click
 
 from connectors.archive.client import make_client
-from connectors.archive.objects import hours, read_objects
-from connectors.archive.parquet import PARQUET, SMALL, read_parquet
+from connectors.archive.objects import HOUR_FORMAT, hours, read_hour
 from connectors.postgres.tables import TAKER_VOLUME, TICKER_LATEST, R, Table
 from connectors.postgres.writer import TableWriter
 from connectors.process.environment import Environment, load_settings
@@ -24,7 +23,12 @@ from schemas.settings import Settings
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-HOUR_FORMAT = "%Y-%m-%dT%H"
+
+class _Span(NamedTuple):
+    """The hours to restore."""
+
+    since: datetime | None
+    until: datetime | None
 
 
 class _Restored(NamedTuple, Generic[R]):
@@ -48,14 +52,12 @@ def restore(since: datetime | None, until: datetime | None) -> None:
     regions = settings.regions.values()
     volumes = [region.processed.taker_volume for region in regions]
     tickers = [region.processed.ticker for region in regions]
-    span = (f"{since:{HOUR_FORMAT}}" if since else "", f"{until:{HOUR_FORMAT}}" if until else "~")
+    span = _Span(since, until)
     _restore(environment, settings, _Restored(TAKER_VOLUME, volumes, decode_taker_volume), span)
     _restore(environment, settings, _Restored(TICKER_LATEST, tickers, decode_ticker), span)
 
 
-def _restore(
-    environment: Environment, settings: Settings, what: _Restored[R], span: tuple[str, str]
-) -> None:
+def _restore(environment: Environment, settings: Settings, what: _Restored[R], span: _Span) -> None:
     client, bucket = make_client(environment), environment.s3_bucket
     writer = TableWriter(environment.require_postgres(), settings.postgres, what.table)
     records = unreadable = 0
@@ -75,11 +77,6 @@ def _restore(
     click.echo(f"{records:>10,}  records read into {what.table.name}{left_out}")
 
 
-def _lines(client: "S3Client", bucket: str, topic: str, span: tuple[str, str]) -> Iterator[bytes]:
-    for hour, keys in sorted(hours(client, bucket, topic).items()):
-        if span[0] <= hour.start < span[1]:
-            for key in keys:
-                if key.endswith(PARQUET):
-                    yield from (record.line for record in read_parquet(client, bucket, key))
-            small = (key for key in keys if key.endswith(SMALL))
-            yield from (record.line for record in read_objects(client, bucket, small))
+def _lines(client: "S3Client", bucket: str, topic: str, span: _Span) -> Iterator[bytes]:
+    for _, keys in hours(client, bucket, topic, since=span.since, until=span.until):
+        yield from (record.line for record in read_hour(client, bucket, keys))

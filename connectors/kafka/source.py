@@ -24,13 +24,12 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
-    TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
 from typing_extensions import override
 
 from connectors.kafka.clients import ConnectionErrors, make_client
+from connectors.kafka.topics import topic_ids
 from connectors.process import clock, metrics
 from connectors.process.environment import Shard
 from connectors.process.lifecycle import HEART, STOP
@@ -54,7 +53,6 @@ IDLE_GAP_NS: Final = 3 * IDLE_INTERVAL_NS
 # Offsets in the group are for lag tools: no reason to hold up the end of a process for long.
 EXIT_COMMIT_SECONDS: Final = 4.0
 SNAPSHOT_VERSION: Final = 2
-UNKNOWN_TOPIC_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"  # all zeros, from brokers before Kafka 2.8
 WHOLE: Final = Shard(0, 1)
 
 X = TypeVar("X")
@@ -147,7 +145,7 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
         finally:
             client.close()
         self._part_count = max(1, len(parts))
-        self._topic_ids = _topic_ids({**self._client_config, **quiet}, list(self._groups))
+        self._topic_ids = topic_ids(self._client_config, list(self._groups))
         return parts
 
     @override
@@ -426,24 +424,6 @@ def _partitions(client: Consumer, topic: str, errors: ConnectionErrors) -> list[
             f"topic {topic}: {found.error.str()}; run `marketflow init` to create it"
         )
     return sorted(found.partitions)
-
-
-def _topic_ids(config: Mapping[str, str | int | Any], topics: list[str]) -> dict[str, str]:
-    """What tells a topic from another one of its name, where the broker says it."""
-    found: dict[str, str] = {}
-    admin = AdminClient(dict(config))  # its requests end with it
-    described = admin.describe_topics(
-        TopicCollection(topics), request_timeout=METADATA_TIMEOUT_SECONDS
-    )
-    for topic, answer in described.items():
-        try:
-            topic_id = str(answer.result().topic_id)
-        except KafkaException as error:
-            log.warning("%s: its id is not known, nor whether it was re-created: %s", topic, error)
-            continue
-        if topic_id != UNKNOWN_TOPIC_ID:
-            found[topic] = topic_id
-    return found
 
 
 def _commit_at_exit() -> None:

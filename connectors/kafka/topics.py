@@ -1,11 +1,12 @@
 """The topics of ``pipeline.yaml``, made on the broker by ``marketflow init``."""
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
@@ -32,8 +33,13 @@ DEFAULT_RECORD_BYTES: Final = 1_048_588
 DEAD_LETTER_ROOM: Final = 2
 MAX_RECORD_BYTES: Final = 2**31 - 1
 
+TOPIC_IDS_TIMEOUT_SECONDS: Final = 15.0
+
+_UNKNOWN_TOPIC_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"  # all zeros, from brokers before Kafka 2.8
 _LIMIT: Final = "max.message.bytes"
 _POLL_SECONDS: Final = 0.05
+
+_log: Final = logging.getLogger("marketflow.kafka")
 
 
 class TopicsReport(msgspec.Struct, frozen=True):
@@ -165,6 +171,26 @@ def _follow(
         yield f"{error}: left as it is"
 
 
+def topic_ids(config: KafkaConfig, topics: list[str]) -> dict[str, str]:
+    """Return what tells a topic from another one of its name, where the broker says it."""
+    found: dict[str, str] = {}
+    # Its requests end with it. What it has to say comes as an exception.
+    options: dict[str, Any] = {**config, "log_level": 0, "error_cb": _say_nothing}
+    admin = AdminClient(options)
+    described = admin.describe_topics(
+        TopicCollection(topics), request_timeout=TOPIC_IDS_TIMEOUT_SECONDS
+    )
+    for topic, answer in described.items():
+        try:
+            topic_id = str(answer.result().topic_id)
+        except KafkaException as error:
+            _log.warning("%s: its id is not known, nor whether it was re-created: %s", topic, error)
+            continue
+        if topic_id != _UNKNOWN_TOPIC_ID:
+            found[topic] = topic_id
+    return found
+
+
 class _Cluster:
     """The few requests that are made of a broker, each with a time limit."""
 
@@ -293,3 +319,7 @@ _TIMEOUTS: Final = (
 
 def _error_of(exception: KafkaException) -> KafkaError:
     return cast("KafkaError", exception.args[0])
+
+
+def _say_nothing(error: KafkaError) -> None:
+    del error

@@ -8,10 +8,10 @@ import click
 import msgspec
 
 from connectors.archive.client import make_client
-from connectors.archive.objects import ArchivedRecord, hours, read_objects
-from connectors.archive.parquet import PARQUET, SMALL, read_parquet
+from connectors.archive.objects import hours, read_hour
 from connectors.kafka.sink import CheckedProducer, OutRecord
 from connectors.process.environment import Environment
+from schemas.archive import ArchivedRecord
 from schemas.errors import SettingsError
 from schemas.settings import Settings
 
@@ -36,7 +36,7 @@ def replay_archive(
     since: datetime | None,
     until: datetime | None,
 ) -> None:
-    """Puts what the archive has of a topic, by whole hours, into a topic.
+    """Put what the archive has of a topic, by whole hours, into a topic.
 
     Raises:
         SettingsError: There is nothing of it.
@@ -62,20 +62,13 @@ def replay_archive(
 def _records(
     client: "S3Client", bucket: str, topic: str, since: datetime | None, until: datetime | None
 ) -> Iterator[tuple[str, ArchivedRecord]]:
-    found: dict[tuple[int, int], tuple[str, ArchivedRecord]] = {}
-    for hour, keys in hours(client, bucket, topic).items():
-        if (since and hour.start < f"{since:%Y-%m-%dT%H}") or (
-            until and hour.start >= f"{until:%Y-%m-%dT%H}"
-        ):
-            continue
-        small = [key for key in keys if key.endswith(SMALL)]
-        parquet = [key for key in keys if key.endswith(PARQUET)]
-        records = [r for key in parquet for r in read_parquet(client, bucket, key)]
-        # A record is in both while `compact` runs.
-        for record in [*records, *read_objects(client, bucket, small)]:
-            found[record.partition, record.offset] = (hour.exchange, record)
-    for place in sorted(found):
-        yield found[place]
+    found = [
+        (record, hour.exchange)
+        for hour, keys in hours(client, bucket, topic, since=since, until=until)
+        for record in read_hour(client, bucket, keys)
+    ]
+    for record, exchange in sorted(found):
+        yield exchange, record
 
 
 def _symbol_of(line: bytes) -> str:

@@ -31,7 +31,7 @@ class Archive:
         """The topics of the region that most tests have."""
         return self.pipeline.settings.regions["NE"].processed
 
-    def objects(self, prefix: str = "") -> dict[str, tuple[bytes, dict[str, str]]]:
+    def objects(self, prefix: str = "topics/") -> dict[str, tuple[bytes, dict[str, str]]]:
         """Bodies and metadata by key."""
         paginator = self.client.get_paginator("list_objects_v2")
         pages = paginator.paginate(Bucket=self.bucket, Prefix=prefix)

@@ -1,4 +1,4 @@
-"""From the records of one processed partition to what the archive keeps of them."""
+"""The reader of the archive: records of one processed partition, and time that passes."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Item: TypeAlias = tuple[str, ArchiveBatch]
 
 
 class ArchiveReader:
-    """Reads one partition of a processed topic; what is not stored yet is the sink's to remember.
+    """A reader of one partition of a processed topic; the sink remembers what is not stored yet.
 
     Args:
         topic: The topic.
@@ -28,7 +28,7 @@ class ArchiveReader:
         self._partition = partition
         self._ticked_ns = self._newest_ns = 0
         self.counts: Counter[str] = Counter()
-        """Records since it was last cleared."""
+        """Records since this was last cleared."""
 
     @property
     def newest_ns(self) -> int:
@@ -36,7 +36,7 @@ class ArchiveReader:
         return self._newest_ns
 
     def read(self, messages: Sequence[RawMessage], now_ns: int) -> list[Item]:
-        """The records of a batch."""
+        """Return the records of a batch."""
         del now_ns
         records = [
             log_record(m.offset() or 0, m.key(), m.value(), m.timestamp()[1]) for m in messages
@@ -47,18 +47,18 @@ class ArchiveReader:
         return [self._item(records)]
 
     def idle(self, silent_ns: int) -> list[Item]:
-        """Says now and then that time has passed."""
+        """Return a tick now and then, so that a quiet run ends."""
         if silent_ns < self._ticked_ns + TICK_NS:
             return []
         self._ticked_ns = silent_ns
         return [self._item([])]
 
     def finish(self) -> list[Item]:
-        """Says that there will be no more."""
+        """Return that the input has ended."""
         return [self._item([], ends=True)]
 
     def state(self) -> None:
-        """Nothing: the offset says where to go on."""
+        """Return nothing: the offset says where to go on."""
 
     def _item(self, records: list[LogRecord], *, ends: bool = False) -> Item:
         key = f"{self._topic}/{self._partition}"

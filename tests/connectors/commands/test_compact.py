@@ -3,14 +3,19 @@
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
-from connectors.archive.objects import hours
+from connectors.archive.objects import hours, read_hour
 from tests.dataflows.archive import Archive
 from tests.dataflows.market import make_market, truth
 
@@ -158,8 +163,8 @@ def test_archived_minutes_put_back_say_what_the_table_says(
     pipeline.run("archive", **archive.variables)
     if is_compacted:
         compact(archive)
-        assert all(key.endswith(".parquet") for keys in hours(
-            archive.client, archive.bucket).values() for key in keys)  # fmt: skip
+        found = hours(archive.client, archive.bucket)
+        assert all(key.endswith(".parquet") for _, keys in found for key in keys)
 
     topic = archive.processed.taker_volume
     target = archive.processed.ticker  # of the same partitions, and empty
@@ -176,3 +181,55 @@ def test_archived_minutes_put_back_say_what_the_table_says(
     for place, values in expected.items():
         assert Decimal(last[place]["taker_buy_volume"]) == values["taker_buy_volume"]
         assert last[place]["buy_count"] == values["buy_count"]
+
+
+def recreate(archive: Archive, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": archive.pipeline.bootstrap_servers})
+    admin.delete_topics([topic])[topic].result(10)
+    while topic in admin.list_topics(timeout=10).topics:
+        time.sleep(0.1)
+    for _ in range(100):  # the broker still deletes
+        with suppress(KafkaException):
+            admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(10)
+            break
+        time.sleep(0.1)
+    while topic not in admin.list_topics(timeout=10).topics:
+        time.sleep(0.1)
+
+
+def found_lines(archive: Archive) -> list[tuple[int, int, bytes]]:
+    """Generation, offset and line of each record, in whatever object."""
+    return [
+        (record.generation, record.offset, record.line)
+        for _, keys in hours(archive.client, archive.bucket, archive.processed.orderbook)
+        for record in read_hour(archive.client, archive.bucket, keys)
+    ]
+
+
+@pytest.mark.parametrize("with_store", [False, True])
+@pytest.mark.parametrize("before", [0, 10])
+def test_a_topic_created_again_keeps_the_records_of_both(
+    archive: Archive, *, with_store: bool, before: int
+) -> None:
+    topic = archive.processed.orderbook
+    store = archive.pipeline.recovery_store() if with_store else []
+    first = [book(number, "1") for number in range(30)]
+    second = [book(number, "2") for number in range(before + 20)]
+    second[:before] = [line.replace(b" 10:", b" 09:") for line in second[:before]]
+    produce(archive, topic, first)
+    archive.pipeline.run("archive", *store, **archive.variables)
+    recreate(archive, topic)
+    produce(archive, topic, second)
+
+    archive.pipeline.run("archive", *store, **archive.variables)
+
+    expected = [(1, at, line) for at, line in enumerate(first)]
+    expected += [(2, at, line) for at, line in enumerate(second)]
+    assert sorted(found_lines(archive)) == expected
+    compact(archive)
+    assert sorted(found_lines(archive)) == expected
+
+    # Without its recovery store the archive stores all of the log again: nothing is doubled.
+    archive.pipeline.run("archive", **archive.variables)
+    compact(archive)
+    assert sorted(found_lines(archive)) == expected
