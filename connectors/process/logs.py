@@ -1,6 +1,7 @@
 """Logs: for a person on a terminal, one JSON object a line anywhere else."""
 
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from types import TracebackType
@@ -13,6 +14,9 @@ from connectors.process.environment import Shard
 from schemas.errors import MarketflowError
 
 log: Final = logging.getLogger("marketflow")
+
+# How the engine tells that SQLite failed: it ends by a panic, with this in its text.
+_STORE_FAILURE: Final = re.compile(r'SqliteFailure\(.*Some\(\\?"(.*?)\\?"\)\)')
 
 HUMAN: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -62,7 +66,13 @@ def _say_why(kind: type[BaseException], error: BaseException, trace: TracebackTy
     reason: BaseException | None = error
     while reason is not None and not isinstance(reason, MarketflowError):
         reason = reason.__cause__ or reason.__context__
-    if reason is None:
+    if reason is None and (failure := _STORE_FAILURE.search(str(error))):
+        log.critical(
+            "ended: the recovery store cannot be read or written: %s; is its disk full, or the "
+            "store damaged? After the remedy the dataflow goes on where it was",
+            failure[1],
+        )
+    elif reason is None:
         log.critical("ended by %s", kind.__name__, exc_info=(kind, error, trace))
     else:
         log.critical("ended: %s", reason)
