@@ -18,7 +18,7 @@ INSTALLED := .venv/installed
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
 
-run: $(INSTALLED) ## Run the whole pipeline with recorded market data, on this machine
+run: $(INSTALLED) ## Run everything on this machine, against a simulator of ten exchanges
 	@.venv/bin/marketflow run $(ARGS)
 
 live: $(INSTALLED) ## The same with the real exchanges' data

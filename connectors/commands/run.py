@@ -57,7 +57,7 @@ _SHOWS: Final[dict[DataSource, str]] = {
 @click.option(
     "--data",
     type=click.Choice(list(_SHOWS)),
-    default="replay",
+    default="simulator",
     show_default=True,
     help="Where the market data comes from.",
 )
@@ -104,6 +104,7 @@ class Pipeline:
         self._log_folder = folder / "log"
         self._began_s = time.monotonic()
         self._watch = screen.Watch()
+        self._has_said_first_row = False
         self._variables: dict[str, str] = {}
         self._has_bucket = False
         state = self._stack.state()
@@ -132,6 +133,9 @@ class Pipeline:
             self._add_flow(flow)
         if self._data in {"simulator", "live"}:
             self._add_flow("collect", name="collector", keeps_state=False)
+            exchanges = load_settings(self._environment()).exchanges
+            collected = [name for name, each in exchanges.items() if each.collect != "off"]
+            self._watch = screen.Watch(collected)
         elif self._data == "replay":
             self._add("replay", [_MARKETFLOW, "replay", "--shift-to-now", "--loop"])
 
@@ -162,6 +166,9 @@ class Pipeline:
                     live.update(shown, refresh=True)
                 elif time.monotonic() - printed_at >= SENTENCE_SECONDS:
                     printed_at = time.monotonic()
+                    if not self._has_said_first_row and self._watch.first_row_s is not None:
+                        self._has_said_first_row = True
+                        click.echo(self._heading()[-1])
                     click.echo(screen.sentence(figures, problems))
 
     def stop(self) -> None:

@@ -6,7 +6,7 @@ import http.client
 import time
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -16,11 +16,15 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from connectors.local.processes import tail
 from connectors.local.supervisor import Part
 
 METRICS_TIMEOUT_SECONDS: Final = 1.0
 # A backlog that is read in less than a second is no news.
 MIN_SHOWN_LAG: Final = 1_000
+# How long an exchange may take to answer before that is a problem.
+CONNECT_SECONDS: Final = 15.0
+LOG_LINES: Final = 400
 # Dead letters are shown as a problem for this long after the last one.
 PROBLEM_SECONDS: Final = 60.0
 
@@ -62,10 +66,16 @@ class Watch:
 
     Attributes:
         first_row_s: When the first row was written, by the monotonic clock.
+
+    Args:
+        exchanges: Those that are collected.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, exchanges: Collection[str] = ()) -> None:
         self.first_row_s: float | None = None
+        self._exchanges = exchanges
+        self._connections: dict[str, float] = {}
+        self._since_s = time.monotonic()
         self._seen: dict[str, tuple[float, float]] = {}
         self._dead_letters: dict[str, tuple[float, float]] = {}
 
@@ -81,6 +91,11 @@ class Watch:
             f"{part.name} has ended and is started again; {part.log} says why"
             for part in parts
             if not part.is_running
+        ]
+        found += [
+            f"{exchange} is not connected: {last_words(parts, exchange)}"
+            for exchange in self._exchanges
+            if not self._connections.get(exchange) and now - self._since_s > CONNECT_SECONDS
         ]
         for name, counted in figures.items():
             if counted.lag > MIN_SHOWN_LAG:
@@ -107,12 +122,17 @@ class Watch:
             return None  # it starts, or has just ended
         sums: defaultdict[str, float] = defaultdict(float)
         ages_s: list[float] = []
+        connections: defaultdict[str, float] = defaultdict(float)
         for family in families:
             for sample in family.samples:
                 what = sample.labels.get("what")
                 sums[f"{sample.name}.{what}" if what else sample.name] += sample.value
                 if sample.name == "marketflow_event_delay_seconds":
                     ages_s.append(sample.value)
+                elif sample.name == "marketflow_connected":
+                    connections[sample.labels["exchange"]] += sample.value
+        if part.name == "collector":
+            self._connections = connections
         now = time.monotonic()
         records = sums["marketflow_messages_total"] or sums["marketflow_frames_total"]
         before_at, before = self._seen.get(part.name, (now, records))
@@ -128,6 +148,20 @@ class Watch:
             dead_letters=sums["marketflow_reader_total.dead_letters"],
             age_s=max(0.0, min(ages_s)) if ages_s else None,
         )
+
+
+def last_words(parts: Iterable[Part], exchange: str) -> str:
+    """Return the last thing that the collector's log says of an exchange."""
+    for part in parts:
+        if part.name == "collector":
+            for line in reversed(tail(part.log, lines=LOG_LINES).splitlines()):
+                try:
+                    message: str = msgspec.json.decode(line)["message"]
+                except (msgspec.DecodeError, LookupError, TypeError):
+                    continue
+                if message.startswith(f"{exchange} "):
+                    return message.removeprefix(f"{exchange} ")
+    return "it has not answered yet"
 
 
 def picture(
