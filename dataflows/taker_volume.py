@@ -2,7 +2,9 @@
 
 ::
 
-    raw trades ─→ read ─┬─→ minutes ─┬─→ PostgreSQL
+    feed-status ─→ read_statuses ────────────────────┐
+          ╎ ahead of the trades                      │
+    raw trades ─→ read ─┬─→ minutes ─┬─→ PostgreSQL ←┘
                         │            └─→ Region.*_TakerVolumePreprocessing
                         └─→ dead letters
 
@@ -12,21 +14,25 @@ which gives the same rows.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from connectors.kafka.dead_letters import dead_letter_records
 from connectors.kafka.sink import KafkaSink, OutRecord
-from connectors.kafka.source import KafkaSource, MakeReader
+from connectors.kafka.source import KafkaSource, MakeReader, Place
 from connectors.postgres.sink import PostgresSink
-from connectors.postgres.tables import TAKER_VOLUME
+from connectors.postgres.tables import FEED_STATUS, TAKER_VOLUME
 from connectors.process.environment import Environment
 from dataflows import runtime
+from dataflows.domain.statuses import Item as StatusItem
+from dataflows.domain.statuses import StatusReader
 from dataflows.domain.trades.minutes import TradeBatch
 from dataflows.domain.trades.reader import Item, ReaderState, TradeReader
 from dataflows.operators.keys import only
 from dataflows.operators.minutes import minutes
+from schemas.feed_status import REGIONS
 from schemas.processed import encode_taker_volume
 from schemas.records import DeadLetter, TakerVolume
 from schemas.settings import Settings
@@ -43,6 +49,7 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
         settings.kafka,
         shard=environment.shard,
         stop_at_end=environment.stop_at_end,
+        read_along=_read_along(settings),
     )
 
     flow = Dataflow("taker_volume")
@@ -52,6 +59,10 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
     records = op.map_value("encode", rows, encoder(settings))
     letters = op.flat_map_batch("dead_letters", read, only(DeadLetter))
     dead = op.map_value("encode_dead_letters", letters, dead_letter_records)
+    statuses = op.input("read_statuses", flow, _status_source(environment, settings))
+    told = op.flat_map_batch("statuses", statuses, only(list))
+    unread = op.flat_map_batch("status_dead_letters", statuses, only(DeadLetter))
+    unread_records = op.map_value("encode_status_dead_letters", unread, dead_letter_records)
 
     op.output(
         "postgres",
@@ -59,8 +70,13 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
         PostgresSink(environment.require_postgres(), settings.postgres, TAKER_VOLUME),
     )
     op.output(
+        "postgres_statuses",
+        told,
+        PostgresSink(environment.require_postgres(), settings.postgres, FEED_STATUS),
+    )
+    op.output(
         "kafka",
-        op.merge("out", records, dead),
+        op.merge("out", records, dead, unread_records),
         KafkaSink(kafka, settings.kafka.delivery_timeout_ms),
     )
     return flow
@@ -73,6 +89,40 @@ def _reader_maker(settings: Settings) -> MakeReader[Item]:
         return TradeReader(settings, region_of[topic], topic, partition, state)
 
     return make_reader
+
+
+def _read_along(settings: Settings) -> Callable[[str, int], list[Place]]:
+    """Return what maps a partition of trades to the logs that its reader must know.
+
+    Those are what the collector said, and the times of the same exchange in other partitions.
+    """
+    region_of = {region.topics.trade: name for name, region in settings.regions.items()}
+
+    def read_along(topic: str, partition: int) -> list[Place]:
+        region = region_of[topic]
+        others = [(topic, other) for _, other in settings.other_partitions(region, partition)]
+        if region in REGIONS:
+            others.append((settings.feed_status, REGIONS.index(region)))
+        return others
+
+    return read_along
+
+
+def _status_source(environment: Environment, settings: Settings) -> KafkaSource[StatusItem]:
+    def make_reader(topic: str, partition: int, state: Any) -> StatusReader:
+        del state  # it has none
+        return StatusReader(settings, topic, partition)
+
+    group = next(iter(settings.regions.values())).groups.trade
+    return KafkaSource(
+        environment.require_kafka(),
+        {settings.feed_status: group},
+        make_reader,
+        settings.kafka,
+        shard=environment.shard,
+        stop_at_end=environment.stop_at_end,
+        is_optional=True,
+    )
 
 
 def encoder(settings: Settings) -> Callable[[list[TakerVolume]], list[OutRecord]]:

@@ -4,6 +4,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from schemas.errors import DecodeError
 from schemas.records import Product
 
 FEED_STATUS_TOPIC: Final = "feed-status"
@@ -39,3 +40,35 @@ class FeedStatus(msgspec.Struct, frozen=True, gc=False):
     first_good_ms: int | None = None
     """Event time of the first data after."""
     reason: str = ""
+
+
+class StoredFeedStatus(msgspec.Struct, frozen=True, gc=False):
+    """A record with its place in the topic, as the table `feed_status` holds it."""
+
+    exchange: str
+    kafka_partition: int
+    kafka_offset: int
+    status: FeedStatus
+
+    @property
+    def symbols(self) -> str | None:
+        """The symbols as an array that PostgreSQL reads."""
+        if self.status.symbols is None:
+            return None
+        quoted = (s.replace("\\", "\\\\").replace('"', '\\"') for s in self.status.symbols)
+        return "{" + ",".join(f'"{symbol}"' for symbol in quoted) + "}"
+
+
+_decode: Final = msgspec.json.Decoder(FeedStatus).decode
+
+
+def decode_feed_status(value: bytes | None) -> FeedStatus:
+    """Return the record of `feed-status` that a value holds.
+
+    Raises:
+        DecodeError: It is no such record.
+    """
+    try:
+        return _decode(value or b"")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise DecodeError(f"{error!s:.200} in {(value or b'')[:120]!r}") from error

@@ -52,6 +52,9 @@ class TakerVolumeRecord(msgspec.Struct, frozen=True, gc=False):
     revision: int
     late_trades: int
     duplicate_trades: int
+    is_complete: bool | None = None
+    """Whether nothing of the minute is missing; null: not known. Records of older releases have
+    no such field."""
 
 
 _encoder = msgspec.json.Encoder()
@@ -87,6 +90,7 @@ def encode_taker_volume(row: TakerVolume, settings: Settings) -> bytes:
         row.revision,
         row.late_trades,
         row.duplicate_trades,
+        row.is_complete,
     )
     return _encoder.encode(record)
 
@@ -117,6 +121,7 @@ def decode_taker_volume(line: bytes, settings: Settings) -> TakerVolume:
         record.revision,
         record.late_trades,
         record.duplicate_trades,
+        record.is_complete,
     )
 
 

@@ -201,11 +201,13 @@ class TakerVolume(msgspec.Struct, frozen=True, gc=False):
     """Notional by volume, rounded half-even to 12 decimals."""
     is_final: bool
     revision: int
-    """0 for estimates, 1 for the final figure, one more for each late trade after it."""
+    """0 for estimates; 1 for the final figure, one more for each trade that was late by the log
+    and for each change of completeness that became known after the minute was over."""
     late_trades: int
     duplicate_trades: int
     is_complete: bool | None = None
-    """Nothing of the minute is known to be missing; `None`: nobody was there to know."""
+    """`True`: nothing of the minute is missing. `False`: an outage touched it, and what was missed
+    has not been fetched. `None`: nobody was there to know, or the minute is still open."""
 
 
 class BookSummary(msgspec.Struct, frozen=True, gc=False):

@@ -222,6 +222,13 @@ class Settings(_Strict, frozen=True):
                 return name
         return None
 
+    def other_partitions(self, region: str, partition: int) -> list[tuple[str, int]]:
+        """Return the owner of a partition of trades with each other one that it owns."""
+        owner = self.owner(region, partition)
+        if owner is None:
+            return []
+        return [(owner, other) for other in self.exchanges[owner].partitions if other != partition]
+
     def feed(
         self,
         exchange: str,

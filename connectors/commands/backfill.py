@@ -27,7 +27,7 @@ from connectors.postgres.writer import TableWriter
 from connectors.process import clock
 from connectors.process.environment import Environment, load_settings
 from connectors.rest.history import Past, TradeHistory
-from dataflows.domain.trades.minutes import QUIET_MINUTES
+from dataflows.domain.event_time import QUIET_MINUTES
 from dataflows.domain.trades.recount import Key, Recount, Stored, compare, next_recount
 from dataflows.taker_volume import encoder
 from schemas.errors import SettingsError, UnavailableError

@@ -29,12 +29,14 @@ from confluent_kafka import (
 from typing_extensions import override
 
 from connectors.kafka.clients import ConnectionErrors, make_client
+from connectors.kafka.side import SideLogs
 from connectors.kafka.topics import topic_ids
 from connectors.process import clock, metrics
 from connectors.process.environment import Shard
 from connectors.process.lifecycle import HEART, STOP
 from schemas.errors import SettingsError, UnavailableError
 from schemas.settings import KafkaSettings
+from schemas.times import NS_PER_MS
 
 log: Final = logging.getLogger("marketflow.kafka")
 
@@ -42,6 +44,8 @@ METADATA_TIMEOUT_SECONDS: Final = 15.0
 # How long a partition without news sleeps: it bounds both the latency of a quiet market and the
 # cost of a silent one, 50 empty reads a second.
 EMPTY_READ_PAUSE: Final = timedelta(milliseconds=20)
+SIDE_KBYTES: Final = 4_096
+SIDE_PAUSE: Final = timedelta(milliseconds=5)
 RETRY_PAUSE_SECONDS: Final = 0.2
 LAG_INTERVAL_NS: Final = 1_000_000_000
 IDLE_INTERVAL_NS: Final = 1_000_000_000
@@ -52,16 +56,27 @@ IDLE_RETRY_NS: Final = 5_000_000_000
 IDLE_GAP_NS: Final = 3 * IDLE_INTERVAL_NS
 # Offsets in the group are for lag tools: no reason to hold up the end of a process for long.
 EXIT_COMMIT_SECONDS: Final = 4.0
-SNAPSHOT_VERSION: Final = 2
+# A batch whose records are older than this, with more behind it, is of a backlog.
+BACKLOG_NS: Final = 5_000_000_000
+SNAPSHOT_VERSION: Final = 3
 WHOLE: Final = Shard(0, 1)
 
 X = TypeVar("X")
-Snapshot: TypeAlias = tuple[int, int, Any, str | None]
-"""Version, the next offset, the reader's state, and the id of the topic whose offset it is."""
+Snapshot: TypeAlias = tuple[int, int, Any, str | None, dict[str, int]]
+"""Version, the next offset, the reader's state, the id of the topic whose offset it is, and the
+offsets of the logs that are read along."""
+Place: TypeAlias = tuple[str, int]
+"""A topic and a partition of it."""
 
 
 class Reader(Protocol[X]):
-    """What turns the records of one partition into items; pure, with a state to store."""
+    """What turns the records of one partition into items; pure, with a state to store.
+
+    Attributes:
+        is_live: Set before each batch: whether the end of the log is near.
+    """
+
+    is_live: bool
 
     @property
     def counts(self) -> Counter[str]:
@@ -75,6 +90,16 @@ class Reader(Protocol[X]):
 
     def read(self, messages: Sequence[Message], now_ns: int, /) -> list[X]:
         """The items of a batch, in the order of the log."""
+        ...
+
+    def note(
+        self, topic: str, partition: int, messages: Sequence[Message], now_ns: int, /
+    ) -> list[X]:
+        """Return the items that records of a log make which is read along."""
+        ...
+
+    def lose(self) -> None:
+        """Note that records before the next one are gone unread."""
         ...
 
     def idle(self, silent_ns: int, /) -> list[X]:
@@ -108,6 +133,8 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
         settings: Batch sizes and limits.
         shard: Which partitions are this process's.
         stop_at_end: End each partition where its log ended at the start.
+        read_along: Which other logs the reader of a partition must know, and ahead of it.
+        is_optional: A topic that is missing has nothing to read, instead of being an error.
     """
 
     def __init__(
@@ -119,6 +146,8 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
         *,
         shard: Shard = WHOLE,
         stop_at_end: bool = False,
+        read_along: Callable[[str, int], Sequence[Place]] | None = None,
+        is_optional: bool = False,
     ) -> None:
         self._client_config = dict(client_config)
         self._groups = dict(groups)
@@ -126,6 +155,8 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
         self._settings = settings
         self._shard = shard
         self._stop_at_end = stop_at_end
+        self._read_along = read_along
+        self._is_optional = is_optional
         self._part_count = 1
         self._topic_ids: dict[str, str] = {}
 
@@ -139,7 +170,7 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
             parts = [
                 f"{topic}/{partition}"
                 for topic in self._groups
-                for partition in _partitions(client, topic, errors)
+                for partition in _partitions(client, topic, errors, is_optional=self._is_optional)
                 if self._shard.owns(partition)
             ]
         finally:
@@ -153,8 +184,9 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
         self, step_id: str, for_part: str, resume_state: Snapshot | None
     ) -> "KafkaPartition[X]":
         topic, _, partition = for_part.rpartition("/")
-        # The first version had no topic id.
+        # The first version had no topic id, the second no logs that are read along.
         _, offset, reader_state, *named = resume_state or (SNAPSHOT_VERSION, None, None)
+        side_offsets: Any = named[1] if len(named) > 1 else {}
         topic_id = self._topic_ids.get(topic)
         if named and named[0] and topic_id and named[0] != topic_id:
             log.error(
@@ -163,6 +195,8 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
             )  # fmt: skip
             offset = None
         reader = self._make_reader(topic, int(partition), reader_state)
+        if offset is None and reader_state is not None:
+            reader.lose()
         consumer = Consumer(self._consumer_config(self._groups[topic]))
         return KafkaPartition(
             consumer,
@@ -172,7 +206,15 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
             self._settings.batch_messages,
             topic_id=topic_id,
             stop_at_end=self._stop_at_end,
+            side=self._side_logs(topic, int(partition), side_offsets),
         )
+
+    def _side_logs(self, topic: str, partition: int, offsets: Mapping[str, int]) -> SideLogs | None:
+        places = self._read_along(topic, partition) if self._read_along else ()
+        if not places:
+            return None
+        config = self._consumer_config(self._groups[topic])
+        return SideLogs({**config, "queued.max.messages.kbytes": SIDE_KBYTES}, places, offsets)
 
     def _consumer_config(self, group: str) -> dict[str, Any]:
         # All partitions of a worker share one budget of prefetched bytes: 64 MB for each of
@@ -208,8 +250,10 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         *,
         topic_id: str | None,
         stop_at_end: bool,
+        side: SideLogs | None = None,
     ) -> None:
         self._consumer = consumer
+        self._side = side
         self._topic_id = topic_id
         self._topic, self._partition = where.topic, where.partition
         self._labels = (self._topic, str(self._partition))
@@ -235,6 +279,13 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         self._next_awake = None
         if STOP.is_set or self._finished:
             raise StopIteration
+        noted = self._note_side_logs()
+        if self._side is not None and not self._side.is_caught_up:
+            self._next_awake = datetime.now(UTC) + SIDE_PAUSE
+            return noted
+        return [*noted, *self._next_items()] if noted else self._next_items()
+
+    def _next_items(self) -> list[X]:
         if self._end_offset is not None and self._offset >= self._end_offset:
             self._finished = True
             return self._reader.finish()
@@ -244,7 +295,9 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
             self._next_awake = datetime.now(UTC) + EMPTY_READ_PAUSE
             return self._idle()
         self._silent_since_ns = self._answered_ns = time.monotonic_ns()
-        items = self._reader.read(messages, clock.now_ns())
+        now_ns = clock.now_ns()
+        self._reader.is_live = not self._has_backlog(messages[-1], now_ns)
+        items = self._reader.read(messages, now_ns)
         self._offset = max(self._offset, _offset_of(messages[-1]) + 1)
         self._count(messages)
         return items
@@ -256,10 +309,13 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
     @override
     def snapshot(self) -> Snapshot:
         self._commit_offset = self._offset
-        return SNAPSHOT_VERSION, self._offset, self._reader.state(), self._topic_id
+        side_offsets = dict(self._side.offsets) if self._side else {}
+        return SNAPSHOT_VERSION, self._offset, self._reader.state(), self._topic_id, side_offsets
 
     @override
     def close(self) -> None:
+        if self._side is not None:
+            self._side.close()
         # The engine closes a partition before the last epoch is durable. Only a process that
         # ends well has made it so: then, and not earlier, the offset may be shown to lag tools.
         if self._commit_offset is not None and self._commit_offset != self._committed:
@@ -303,8 +359,12 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
 
     def _checked_start(self, resume_offset: int | None, low: int, high: int) -> int:
         """Where to read on: the wanted offset if the log has it, else the oldest it has."""
-        if resume_offset is None or low <= resume_offset <= high:
-            return low if resume_offset is None else resume_offset
+        if resume_offset is not None and low <= resume_offset <= high:
+            return resume_offset
+        if resume_offset is not None or low > 0:
+            self._reader.lose()
+        if resume_offset is None:
+            return low
         if resume_offset < low:
             lost = low - resume_offset
             log.error(
@@ -355,6 +415,20 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
             self._silent_since_ns = now_ns
         self._answered_ns = now_ns
         return self._reader.idle(now_ns - self._silent_since_ns)
+
+    def _note_side_logs(self) -> list[X]:
+        items: list[X] = []
+        for topic, partition, messages in self._side.read() if self._side else ():
+            items += self._reader.note(topic, partition, messages, clock.now_ns())
+        return items
+
+    def _has_backlog(self, message: Message, now_ns: int) -> bool:
+        """Whether records of some age are followed by more: nobody waits for what they say now."""
+        kind, time_ms = message.timestamp()
+        if not kind or now_ns - time_ms * NS_PER_MS < BACKLOG_NS:
+            return False
+        lag = self._lag()
+        return lag is not None and lag > _offset_of(message) + 1 - self._offset
 
     def _high(self) -> int | None:
         """Where the log ends, if its broker answers soon."""
@@ -413,12 +487,17 @@ def _offset_of(message: Message) -> int:
     return offset
 
 
-def _partitions(client: Consumer, topic: str, errors: ConnectionErrors) -> list[int]:
+def _partitions(
+    client: Consumer, topic: str, errors: ConnectionErrors, *, is_optional: bool
+) -> list[int]:
     try:
         found = client.list_topics(topic, timeout=METADATA_TIMEOUT_SECONDS).topics[topic]
     except KafkaException as error:
         client.poll(0)
         raise errors.unavailable("KAFKA_BOOTSTRAP_SERVERS", error.args[0]) from error
+    if found.error is not None and is_optional:
+        log.warning("topic %s: %s; going on without it", topic, found.error.str())
+        return []
     if found.error is not None:
         raise SettingsError(
             f"topic {topic}: {found.error.str()}; run `marketflow init` to create it"

@@ -53,7 +53,10 @@ class TopicsReport(msgspec.Struct, frozen=True):
 
 def needed_topics(settings: Settings) -> dict[str, int]:
     """Return the partitions of each topic that the pipeline reads or writes, by its name."""
-    topics: dict[str, int] = {settings.feed_status: len(REGIONS)}
+    topics: dict[str, int] = {
+        settings.feed_status: len(REGIONS),
+        topic_of_dead_letters(settings.feed_status): len(REGIONS),
+    }
     for region in settings.regions.values():
         counts = region.partitions
         for kind in RAW_TOPICS:

@@ -6,9 +6,10 @@ from typing import Any, Final, Generic, LiteralString, NamedTuple, TypeVar
 
 from psycopg import sql
 
+from schemas.feed_status import StoredFeedStatus
 from schemas.records import BANDS_BPS, AuditMinute, BookMinute, KlineFigures, TakerVolume, Ticker
 
-R = TypeVar("R", bound=TakerVolume | Ticker | BookMinute | AuditMinute)
+R = TypeVar("R", bound=TakerVolume | Ticker | BookMinute | AuditMinute | StoredFeedStatus)
 
 EXCHANGE_ID: Final = "exchange_id"
 MARKET: Final = "(SELECT name FROM dim_exch WHERE dim_exch.exchange_id = given.exchange_id)"
@@ -32,11 +33,13 @@ class Table(Generic[R]):
 
     Args:
         name: Its name.
-        columns: Those that are written. Keys come first: `exchange_id`, `symbol`, `minute`.
+        columns: Those that are written; those of the key come first.
         key_length: How many of the columns are the key.
         progress: Orders the states of one key: of two, the greater one is the newer one.
         progress_sql: The same of a row, in SQL; `{row}` stands for its name.
         may_repeat: Of two states of equal progress the later one counts.
+        reviewed: A column that may change without progress: of two states of equal progress that
+            differ in it, the later one counts.
         time_seconds: Unix time of a record, where the table has a partition for each month.
     """
 
@@ -49,16 +52,18 @@ class Table(Generic[R]):
         progress: Callable[[R], Any],
         progress_sql: LiteralString,
         may_repeat: bool,
+        reviewed: LiteralString | None = None,
         time_seconds: Callable[[R], int] | None = None,
     ) -> None:
         self.name = name
         self.progress = progress
         self.time_seconds = time_seconds
         self._may_repeat = may_repeat
-        self._key = attrgetter("exchange", *(c.name for c in columns[1:key_length]))
+        self._reviewed = attrgetter(reviewed) if reviewed else None
+        self._key = attrgetter(*map(_field, columns[:key_length]))
         self._sent = [column for column in columns if column.type is not None]
-        self._getters = [attrgetter(column.field or column.name) for column in self._sent[1:]]
-        self.upsert = self._upsert(columns, key_length, progress_sql)
+        self._getters = [attrgetter(_field(column)) for column in self._sent]
+        self.upsert = self._upsert(columns, key_length, progress_sql, reviewed)
 
     def key(self, row: R) -> Any:
         """What the row is stored under; sorts."""
@@ -67,25 +72,33 @@ class Table(Generic[R]):
     def is_newer(self, row: R, other: R) -> bool:
         """Whether the row replaces another one of its key."""
         one, two = self.progress(row), self.progress(other)
+        if one == two and self._reviewed is not None:
+            return bool(self._reviewed(row) != self._reviewed(other))
         return bool(one >= two if self._may_repeat else one > two)
 
     def arrays(self, rows: Sequence[R], exchange_ids: dict[str, int]) -> list[object]:
         """The parameters of :attr:`upsert`."""
-        arrays: list[object] = [_literal([exchange_ids[row.exchange] for row in rows])]
-        for column, getter in zip(self._sent[1:], self._getters, strict=True):
+        arrays: list[object] = []
+        for column, getter in zip(self._sent, self._getters, strict=True):
             values = list(map(getter, rows))
+            if column.name == EXCHANGE_ID:
+                values = [exchange_ids[exchange] for exchange in values]
             arrays.append(values if column.type == "text" else _literal(values))
         return arrays
 
     def _upsert(
-        self, columns: Sequence[Column], key_length: int, progress_sql: LiteralString
+        self,
+        columns: Sequence[Column],
+        key_length: int,
+        progress_sql: LiteralString,
+        reviewed: LiteralString | None,
     ) -> sql.Composed:
         names = [sql.Identifier(column.name) for column in columns]
         changed = names[key_length:]
         return sql.SQL(
             "INSERT INTO {table} AS stored ({names}) SELECT {values} FROM unnest({arrays}) "
             "AS given ({sent}) ON CONFLICT ({key}) DO UPDATE SET {changes}, updated_at = now() "
-            "WHERE {new} {order} {old}"
+            "WHERE {new} {order} {old} {review}"
         ).format(
             table=sql.Identifier(self.name),
             names=_listed(names),
@@ -102,7 +115,20 @@ class Table(Generic[R]):
             new=sql.SQL(progress_sql).format(row=sql.SQL("excluded")),
             order=sql.SQL(">=" if self._may_repeat else ">"),
             old=sql.SQL(progress_sql).format(row=sql.SQL("stored")),
+            review=_review_sql(progress_sql, reviewed) if reviewed else sql.SQL(""),
         )
+
+
+def _field(column: Column) -> str:
+    return "exchange" if column.name == EXCHANGE_ID else column.field or column.name
+
+
+def _review_sql(progress_sql: LiteralString, reviewed: LiteralString) -> sql.Composed:
+    return sql.SQL("OR ({new} = {old} AND excluded.{name} IS DISTINCT FROM stored.{name})").format(
+        new=sql.SQL(progress_sql).format(row=sql.SQL("excluded")),
+        old=sql.SQL(progress_sql).format(row=sql.SQL("stored")),
+        name=sql.Identifier(reviewed),
+    )
 
 
 def _listed(parts: Sequence[sql.Composable]) -> sql.Composed:
@@ -129,8 +155,9 @@ def _minute_seconds(row: TakerVolume | BookMinute | AuditMinute) -> int:
     return row.minute
 
 
-def _taker_volume_progress(row: TakerVolume) -> tuple[int, int, int]:
-    return row.revision, row.buy_count + row.sell_count, row.duplicate_trades
+def _taker_volume_progress(row: TakerVolume) -> tuple[bool, int, int, int]:
+    # By what the row holds, so that no restart and no clock can put a fuller state behind.
+    return row.is_final, row.buy_count + row.sell_count, row.revision, row.duplicate_trades
 
 
 TAKER_VOLUME: Final[Table[TakerVolume]] = Table(
@@ -145,11 +172,16 @@ TAKER_VOLUME: Final[Table[TakerVolume]] = Table(
         Column("is_final", "boolean"),
         Column("revision", "integer"),
         *_columns("bigint", "late_trades", "duplicate_trades"),
+        Column("is_complete", "boolean"),
     ],
     key_length=3,
     progress=_taker_volume_progress,
-    progress_sql=("({row}.revision, {row}.buy_count + {row}.sell_count, {row}.duplicate_trades)"),
+    progress_sql=(
+        "({row}.is_final, {row}.buy_count + {row}.sell_count, {row}.revision, "
+        "{row}.duplicate_trades)"
+    ),
     may_repeat=False,
+    reviewed="is_complete",
     time_seconds=_minute_seconds,
 )
 
@@ -252,6 +284,43 @@ AUDIT_MINUTE: Final[Table[AuditMinute]] = Table(
     may_repeat=True,
     time_seconds=_minute_seconds,
 )
+
+
+def _as_stored(row: StoredFeedStatus) -> int:
+    del row
+    return 0
+
+
+# A place of a topic that was made again holds another record than before: the later one counts.
+FEED_STATUS: Final[Table[StoredFeedStatus]] = Table(
+    "feed_status",
+    [
+        Column("kafka_partition", "smallint"),
+        Column("kafka_offset", "bigint"),
+        Column(EXCHANGE_ID, "smallint"),
+        Column("product", "text", field="status.product"),
+        Column("kind", "text", field="status.kind"),
+        Column("event", "text", field="status.event"),
+        Column("symbols", "text", expression="given.symbols::text[]"),
+        Column(
+            "time", "bigint", field="status.time_ms",
+            expression="timestamptz 'epoch' + given.time * interval '1 millisecond'",
+        ),
+        Column(
+            "last_good", "bigint", field="status.last_good_ms",
+            expression="timestamptz 'epoch' + given.last_good * interval '1 millisecond'",
+        ),
+        Column(
+            "first_good", "bigint", field="status.first_good_ms",
+            expression="timestamptz 'epoch' + given.first_good * interval '1 millisecond'",
+        ),
+        Column("reason", "text", field="status.reason"),
+    ],
+    key_length=2,
+    progress=_as_stored,
+    progress_sql="0",
+    may_repeat=True,
+)  # fmt: skip
 
 BY_MONTH: Final = tuple(
     table.name

@@ -13,9 +13,12 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
 from schemas.feed_status import FeedStatus
+from schemas.records import Product
 from schemas.times import NS_PER_MINUTE, NS_PER_MS
 
 MS_PER_MINUTE: Final = NS_PER_MINUTE // NS_PER_MS
+
+PRODUCTS: Final[tuple[Product, ...]] = ("spot", "linear", "inverse")
 
 # Of a feed that breaks every minute this is half a day; older spans are given up.
 MAX_SPANS: Final = 1_000
@@ -59,6 +62,12 @@ class Timeline:
     def is_known(self) -> bool:
         """Whether any status was applied."""
         return len(self._spans) > 1 or self._spans[0][1] is not None
+
+    @property
+    def first_minute(self) -> int:
+        """The first minute that a status touches, 0 where none does."""
+        first = next((start for start, is_whole, _ in self._spans if is_whole is not None), 0)
+        return first // MS_PER_MINUTE
 
     @property
     def is_open(self) -> bool:
@@ -164,6 +173,30 @@ class Coverage:
         """Return a copy of what is known of a symbol's stream."""
         known = self._named.get(symbol) or self._products.get(product_of(symbol))
         return Timeline(known.state() if known else ())
+
+    def lose(self, last_good_ms: int, first_good_ms: int) -> None:
+        """Note that the log itself has lost records of all streams between two times."""
+        for product in PRODUCTS:
+            self.apply(
+                FeedStatus(
+                    first_good_ms, "", product, "", "gap", None, last_good_ms, first_good_ms,
+                    "records were deleted unread",
+                )
+            )  # fmt: skip
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any status was applied."""
+        return bool(self._products or self._named)
+
+    def names(self, symbol: str) -> bool:
+        """Return whether the collector named the symbol."""
+        return symbol in self._named
+
+    def is_expected(self, symbol: str) -> bool:
+        """Return whether the collector named the symbol and now has a whole stream of it."""
+        timeline = self._named.get(symbol)
+        return timeline is not None and timeline.is_open
 
     def expected(self) -> list[str]:
         """Return the symbols that the collector named and now has whole streams of."""

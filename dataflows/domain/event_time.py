@@ -1,29 +1,21 @@
-"""Event time of one exchange in one partition: which trades are in time, which minutes are final.
+"""Event time of one exchange in one partition: which minutes are final, and who must be told.
 
-Every decision falls for each trade at its place in the log, so it does not depend on how the log
-was cut into batches; and the state is stored with the partition's offset, so it falls the same
-way again after a restart.
+Two marks move on. `final_before` follows from the log alone: each trade moves it at its place in
+the log, so that it does not depend on how the log was cut into batches, on kills or on pauses.
+It decides what is late. `closed_before` may be ahead of it, by the wall clock, while the exchange
+is silent: it decides when a row is published as final, and nothing else.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, TypeAlias
 
-from dataflows.domain.trades.minutes import MINUTE_NS, QUIET_MINUTES, TradeBatch
-from schemas.records import Trade
-from schemas.times import NS_PER_MS, utc_text
+from schemas.times import NS_PER_MINUTE
 
-ClockState: TypeAlias = tuple[int, int, list[int], dict[str, int]]
+# So long after its last trade a symbol has rows of zeros, and state; also the longest horizon.
+QUIET_MINUTES: Final = 24 * 60
 
-Origin = TypeVar("Origin")
-NONE: Final[list[Trade]] = []
-
-
-ByMinuteAndSymbol: TypeAlias = defaultdict[int, defaultdict[str, list[Trade]]]
-
-
-def _by_minute_and_symbol() -> ByMinuteAndSymbol:
-    return defaultdict(lambda: defaultdict(list))
+EventTimeState: TypeAlias = tuple[int, int, int, int, int, bool, list[int], dict[str, int]]
+FirstEventTimeState: TypeAlias = tuple[int, int, list[int], dict[str, int]]
 
 
 class Limits(NamedTuple):
@@ -34,180 +26,153 @@ class Limits(NamedTuple):
     future_ns: int
 
 
-class ExchangeClock:
-    """Sorts the trades of one exchange by symbol and by whether they are in time.
+class EventTime:
+    """How far the time of one exchange has come in one partition.
 
-    `final_before` counts minutes from the Unix epoch: those before it are final.
+    Minutes are counted from the Unix epoch.
 
     Args:
-        exchange: The exchange id, for the keys of its symbols.
         limits: How late is late, too late, and from the future.
         state: What :meth:`state` gave, to go on from there.
+
+    Attributes:
+        newest_ns: Newest time of the exchange.
+        final_before: Minutes before this one are final by the log.
+        closed_before: Minutes before this one are published as final.
+        known_from: Minutes before this one are not known any more, or never were.
+        began: Minute of the first thing that was read of the exchange, 0 before that.
+        final_from_ns: Start of the minute `final_before`: what is older is late.
+        oldest_ns: What is older than this is too late.
+        next_final_ns: A time from which on another minute is final.
+        has_loss: Records before the next one are gone unread.
+        active: Minutes that something in time fell into, and that are not final yet.
+        last_minutes: Last minute of each symbol that is known.
     """
 
-    def __init__(self, exchange: str, limits: Limits, state: ClockState | None = None) -> None:
-        self._exchange = exchange
+    def __init__(self, limits: Limits, state: EventTimeState | None = None) -> None:
         self._limits = limits
-        self.newest_ns, self._told_final_before, active, last_minutes = state or (0, 0, [], {})
-        self._active = set(active)
-        self._last_minutes = dict(last_minutes)
-        self._in_time = _by_minute_and_symbol()
-        self._late: defaultdict[str, list[Trade]] = defaultdict(list)
-        self._set_final_before(self._told_final_before)
+        (
+            self.newest_ns, final_before, self.closed_before, self.known_from, self.began,
+            self.has_loss, active, last_minutes,
+        ) = state or (0, 0, 0, 0, 0, False, [], {})  # fmt: skip
+        self.active = set(active)
+        self.last_minutes = dict(last_minutes)
+        self._set_final_before(final_before)
+        self._reported = (self.final_before, self.closed_before)
+        if self.has_loss:
+            self.lose()
 
-    def state(self) -> ClockState:
-        """A copy to store, plain values only; to be taken when everything was collected."""
-        return self.newest_ns, self._final_before, sorted(self._active), dict(self._last_minutes)
+    @classmethod
+    def starting_at(
+        cls, limits: Limits, minute: int, active: Iterable[int], last_minutes: Mapping[str, int]
+    ) -> "EventTime":
+        """Return the event time of an exchange whose past is known until a minute."""
+        start_ns = minute * NS_PER_MINUTE
+        state = (start_ns, minute, minute, 0, minute, False, sorted(active), dict(last_minutes))
+        return cls(limits, state)
 
-    def take_all(self, trades: list[Trade], logged_ns: int) -> bool:
-        """Takes trades in if all are of one minute and in time, and none moves the final minutes.
+    @classmethod
+    def from_first_version(cls, limits: Limits, state: FirstEventTimeState) -> "EventTime":
+        """Return the event time of a state that had one mark for both purposes."""
+        newest_ns, final_before, active, last_minutes = state
+        known_from = final_before - limits.horizon_ns // NS_PER_MINUTE
+        return cls(
+            limits,
+            (
+                newest_ns,
+                final_before,
+                final_before,
+                known_from,
+                final_before,
+                False,
+                active,
+                last_minutes,
+            ),
+        )
 
-        So it is for all but two or three batches a minute; the others are for :meth:`take`.
+    def state(self) -> EventTimeState:
+        """Return a copy to store, plain values only; to be taken after :meth:`report`."""
+        return (
+            self.newest_ns, self.final_before, self.closed_before, self.known_from, self.began,
+            self.has_loss, sorted(self.active), dict(self.last_minutes),
+        )  # fmt: skip
 
-        Args:
-            trades: In the order of the log.
-            logged_ns: When the first of their records to be logged was logged.
-        """
-        times_ns = [trade.time_ns for trade in trades]
-        oldest_ns, newest_ns = min(times_ns), max(times_ns)
-        at = newest_ns // MINUTE_NS
-        if (
-            oldest_ns < max(at * MINUTE_NS, self._final_from_ns)
-            or newest_ns >= self._next_final_ns
-            or newest_ns > logged_ns + self._limits.future_ns
-        ):
+    def advance(self, time_ns: int) -> bool:
+        """Move on to a time of the log and return whether minutes became final."""
+        final_before = (time_ns - self._limits.lateness_ns) // NS_PER_MINUTE
+        if final_before <= self.final_before:
             return False
-        self.newest_ns = max(self.newest_ns, newest_ns)
-        self._active.add(at)
-        minute = self._in_time[at]
-        for trade in trades:
-            minute[trade.symbol].append(trade)
+        self._set_final_before(final_before)
         return True
 
-    def take(
-        self, frames: Iterable[tuple[Origin, Iterable[Trade]]], logged_at: Callable[[Origin], int]
-    ) -> list[tuple[Origin, str]]:
-        """Takes the trades of frames in, in the order of the log; what it refuses, and why.
+    def pass_silence(self, silent_ns: int) -> None:
+        """Close minutes by the wall clock: the exchange has been silent for this long."""
+        self._close(self.newest_ns + silent_ns - self._limits.lateness_ns)
 
-        The innermost loop of the reader: locals, which the rare ways out of it set anew.
+    def finish(self, newest_ns: int = 0) -> None:
+        """Close every minute that has something in it: there will be no more.
 
         Args:
-            frames: Each with whatever its caller knows it by.
-            logged_at: When a frame's record was logged, against trades stamped in the future.
+            newest_ns: Newest time of the exchange in its other partitions.
         """
-        refused: list[tuple[Origin, str]] = []
-        future_ns = self._limits.future_ns
-        newest_ns, final_from_ns = self.newest_ns, self._final_from_ns
-        next_final_ns = self._next_final_ns
-        minute_start_ns = minute_end_ns = 0
-        for origin, trades in frames:
-            latest_ns = 0
-            for trade in trades:
-                time_ns = trade.time_ns
-                if time_ns < final_from_ns:
-                    if time_ns < final_from_ns - self._limits.horizon_ns:
-                        refused.append((origin, self._too_late(trade)))
-                    else:
-                        self._late[trade.symbol].append(trade)
-                    continue
-                if time_ns > newest_ns:
-                    if time_ns > latest_ns:
-                        latest_ns = logged_at(origin) + future_ns
-                        if time_ns > latest_ns:
-                            refused.append((origin, self._future(trade, latest_ns - future_ns)))
-                            continue
-                    newest_ns = time_ns
-                    if time_ns >= next_final_ns:
-                        self._advance(time_ns)
-                        final_from_ns, next_final_ns = self._final_from_ns, self._next_final_ns
-                if not minute_start_ns <= time_ns < minute_end_ns:
-                    at = time_ns // MINUTE_NS
-                    minute_start_ns, minute_end_ns = at * MINUTE_NS, (at + 1) * MINUTE_NS
-                    minute = self._in_time[at]
-                    self._active.add(at)
-                minute[trade.symbol].append(trade)
-        self.newest_ns = newest_ns
-        return refused
+        self._close(max(self.newest_ns, newest_ns) + NS_PER_MINUTE)
 
-    def pass_time(self, silent_ns: int) -> None:
-        """Moves event time on without a trade: the exchange has been silent for this long."""
-        self._advance(self.newest_ns + silent_ns)
+    def follow(self, other: "EventTime") -> None:
+        """Close minutes that are final in another partition, while nothing waits in this one."""
+        self.closed_before = max(self.closed_before, other.final_before)
 
-    def finish_until(self, end_ns: int) -> None:
-        """Makes every minute before a time final, whatever trades there were."""
-        self._advance(end_ns + self._limits.lateness_ns)
+    def lose(self) -> None:
+        """Note that records before the next one are gone unread."""
+        self.has_loss = True
+        self.next_final_ns = 0  # the next trade that is newer takes the way of a new final minute
 
-    def finish(self) -> None:
-        """Makes every minute final that has a trade: there will be no more."""
-        self._advance(self.newest_ns + MINUTE_NS + self._limits.lateness_ns)
+    def resume(self, time_ns: int) -> tuple[int, int]:
+        """Go on after a loss with the first time that was read.
 
-    def collect(self) -> list[TradeBatch]:
-        """A batch of each symbol that has news: trades, or minutes that became final."""
-        self._note_last_minutes()
-        in_time, late = self._in_time, self._late
-        self._in_time, self._late = _by_minute_and_symbol(), defaultdict(list)
-        active = self._newly_final()
-        symbols = dict.fromkeys(symbol for minute in in_time.values() for symbol in minute)
-        if late:
-            symbols.update(dict.fromkeys(late))
-        if active is not None:
-            symbols = dict.fromkeys(self._last_minutes)
-        return [
-            TradeBatch(
-                f"{self._exchange}:{symbol}",
-                [(at, trades[symbol]) for at, trades in in_time.items() if symbol in trades],
-                late.get(symbol, NONE),
-                self._final_before,
-                active or (),
-                self._retires(symbol),
-            )
-            for symbol in symbols
-        ]
+        What began with the loss knows nothing of earlier minutes: trades of those are too late.
 
-    def _advance(self, watermark_ns: int) -> None:
-        final_before = (watermark_ns - self._limits.lateness_ns) // MINUTE_NS
-        if final_before > self._final_before:
-            self._set_final_before(final_before)
+        Returns:
+            The span that lost records can have been of.
+        """
+        self.has_loss = False
+        lost_from_ns = self.newest_ns - self._limits.lateness_ns
+        if not self.newest_ns:
+            self.advance(time_ns)
+            self.known_from = self.final_before
+            lost_from_ns = self.final_from_ns
+        self._set_final_before(self.final_before)
+        return lost_from_ns, time_ns + self._limits.lateness_ns
 
-    def _set_final_before(self, final_before: int) -> None:
-        self._final_before = final_before
-        self._final_from_ns = final_before * MINUTE_NS
-        self._next_final_ns = self._final_from_ns + MINUTE_NS + self._limits.lateness_ns
+    def report(self) -> tuple[int, ...] | None:
+        """Return the active minutes to tell every symbol of, `None` if none was closed.
 
-    def _note_last_minutes(self) -> None:
-        # A symbol that is only late lives on as well: more may come for the minutes it revised.
-        for symbol in self._late:
-            self._last_minutes[symbol] = max(self._final_before, self._last_minutes.get(symbol, 0))
-        for at, minute in self._in_time.items():
-            for symbol in minute:
-                self._last_minutes[symbol] = max(at, self._last_minutes.get(symbol, 0))
-
-    def _retires(self, symbol: str) -> bool:
-        """Forgets a symbol that has been quiet for so long that nothing of it can show any more."""
-        if self._last_minutes[symbol] >= self._final_before - QUIET_MINUTES:
-            return False
-        del self._last_minutes[symbol]
-        return True
-
-    def _newly_final(self) -> tuple[int, ...] | None:
-        """Which of the minutes that became final were active; `None` where none became final."""
-        if self._final_before <= self._told_final_before:
+        A minute that only the wall clock closed is told again when it is final by the log, since
+        more may have become active until then.
+        """
+        final_before, closed_before = self._reported
+        if final_before == self.final_before and closed_before == self.closed_before:
             return None
-        active = tuple(sorted(at for at in self._active if at < self._final_before))
-        self._active.difference_update(active)
-        self._told_final_before = self._final_before
+        self._reported = (self.final_before, self.closed_before)
+        begin = closed_before if final_before == self.final_before else 0
+        active = tuple(sorted(at for at in self.active if begin <= at < self.closed_before))
+        self.active = {at for at in self.active if at >= self.final_before}
         return active
 
-    def _future(self, trade: Trade, logged_ns: int) -> str:
-        ahead_ms = self._limits.future_ns // NS_PER_MS
-        return (
-            f"future: trade {trade.trade_id} of {trade.symbol} at {utc_text(trade.time_ns)}, "
-            f"expected at most {ahead_ms} ms after its record, {utc_text(logged_ns)}"
-        )
+    def retire(self, symbol: str) -> bool:
+        """Forget a symbol that has been quiet for so long that nothing of it can show any more."""
+        if self.last_minutes[symbol] >= self.final_before - QUIET_MINUTES:
+            return False
+        del self.last_minutes[symbol]
+        return True
 
-    def _too_late(self, trade: Trade) -> str:
-        oldest_ns = self._final_from_ns - self._limits.horizon_ns
-        return (
-            f"late: trade {trade.trade_id} of {trade.symbol} at {utc_text(trade.time_ns)}, "
-            f"expected none before the correction horizon, {utc_text(oldest_ns)}"
-        )
+    def _close(self, until_ns: int) -> None:
+        self.closed_before = max(self.closed_before, until_ns // NS_PER_MINUTE)
+
+    def _set_final_before(self, final_before: int) -> None:
+        self.final_before = final_before
+        self.closed_before = max(self.closed_before, final_before)
+        horizon_minutes = self._limits.horizon_ns // NS_PER_MINUTE
+        self.known_from = max(self.known_from, final_before - horizon_minutes)
+        self.oldest_ns = self.known_from * NS_PER_MINUTE
+        self.final_from_ns = final_before * NS_PER_MINUTE
+        self.next_final_ns = self.final_from_ns + NS_PER_MINUTE + self._limits.lateness_ns

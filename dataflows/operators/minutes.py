@@ -10,11 +10,12 @@ from bytewax.operators import KeyedStream, StatefulBatchLogic
 from typing_extensions import override
 
 from connectors.process import clock, metrics
+from dataflows.domain.coverage import MS_PER_MINUTE
 from dataflows.domain.trades.minutes import SymbolMinutes, SymbolState, TradeBatch
 from dataflows.operators.keys import split_key
 from schemas.records import TakerVolume
 from schemas.settings import TakerVolumeSettings
-from schemas.times import NS_PER_MS
+from schemas.times import NS_PER_MS, NS_PER_SECOND
 
 LogicState: TypeAlias = tuple[str, SymbolState]
 
@@ -22,9 +23,10 @@ LogicState: TypeAlias = tuple[str, SymbolState]
 class MinutesLogic(StatefulBatchLogic[TradeBatch, list[TakerVolume], LogicState]):
     """One symbol: final and revised minutes at once, estimates at most once an interval."""
 
+    __slots__ = ("_estimate_due_ns", "_estimated_ns", "_minutes", "_settings")
+
     def __init__(self, settings: TakerVolumeSettings, state: LogicState | None) -> None:
-        self._horizon_minutes = settings.correction_horizon_ms // 60_000
-        self._interval_ns = settings.estimate_interval_ms * NS_PER_MS
+        self._settings = settings
         self._estimate_due_ns: int | None = None
         self._estimated_ns = 0
         self._minutes: SymbolMinutes | None = None
@@ -46,8 +48,10 @@ class MinutesLogic(StatefulBatchLogic[TradeBatch, list[TakerVolume], LogicState]
         revisions = sum([row.revision > 1 for row in rows])
         if revisions:
             metrics.REVISIONS.labels(minutes.exchange).inc(revisions)
-        rows += self._due_estimates(minutes)
-        return ([rows] if rows else []), values[-1].retired
+        # While the partition catches up, the minutes close faster than anybody looks at them.
+        if values[-1].is_live:
+            rows += self._due_estimates(minutes)
+        return ([rows] if rows else []), minutes.is_over(values[-1])
 
     @override
     def on_notify(self) -> tuple[Iterable[list[TakerVolume]], bool]:
@@ -64,7 +68,7 @@ class MinutesLogic(StatefulBatchLogic[TradeBatch, list[TakerVolume], LogicState]
     def notify_at(self) -> datetime | None:
         if self._estimate_due_ns is None:
             return None
-        return datetime.fromtimestamp(self._estimate_due_ns / 1_000_000_000, UTC)
+        return datetime.fromtimestamp(self._estimate_due_ns / NS_PER_SECOND, UTC)
 
     @override
     def snapshot(self) -> LogicState:
@@ -72,15 +76,18 @@ class MinutesLogic(StatefulBatchLogic[TradeBatch, list[TakerVolume], LogicState]
         return f"{self._minutes.exchange}:{self._minutes.symbol}", self._minutes.state()
 
     def _symbol(self, key: str, state: SymbolState | None = None) -> SymbolMinutes:
-        return SymbolMinutes(*split_key(key), self._horizon_minutes, state)
+        settings = self._settings
+        horizon_minutes = settings.correction_horizon_ms // MS_PER_MINUTE
+        return SymbolMinutes(*split_key(key), horizon_minutes, settings.lateness_ms, state)
 
     def _due_estimates(self, minutes: SymbolMinutes) -> list[TakerVolume]:
         if not minutes.has_estimates:
             self._estimate_due_ns = None
             return []
+        interval_ns = self._settings.estimate_interval_ms * NS_PER_MS
         now_ns = clock.now_ns()
-        due_ns = self._estimated_ns + self._interval_ns
-        if now_ns < due_ns <= now_ns + self._interval_ns:  # a clock set back must not silence it
+        due_ns = self._estimated_ns + interval_ns
+        if now_ns < due_ns <= now_ns + interval_ns:  # a clock set back must not silence it
             self._estimate_due_ns = due_ns
             return []
         self._estimated_ns, self._estimate_due_ns = now_ns, None

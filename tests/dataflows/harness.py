@@ -5,15 +5,17 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, LiteralString
 
 import msgspec
 import psycopg
 import yaml
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from psycopg.rows import dict_row
 
 from connectors.commands.init import initialize
@@ -22,6 +24,7 @@ from schemas.settings import Settings, parse_settings
 
 ROOT = Path(__file__).parents[2]
 RUN_TIMEOUT_SECONDS = 120
+TOPIC_SECONDS = 20
 
 
 class Pipeline:
@@ -53,6 +56,7 @@ class Pipeline:
         if raw_of is not None:
             for name, region in raw_of.settings.regions.items():
                 config["regions"][name]["topics"] = msgspec.structs.asdict(region.topics)
+            config["feed_status"] = raw_of.settings.feed_status
         path = folder / "pipeline.yaml"
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         self.settings: Settings = parse_settings(path.read_bytes(), str(path))
@@ -83,6 +87,15 @@ class Pipeline:
             if count % 10_000 == 0:
                 producer.flush()
         assert producer.flush(30) == 0
+
+    def delete_topic(self, topic: str) -> None:
+        """Delete a topic and wait until it is gone."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        admin.delete_topics([topic])[topic].result(timeout=10)
+        deadline = time.monotonic() + TOPIC_SECONDS
+        while topic in admin.list_topics(timeout=10).topics:
+            assert time.monotonic() < deadline, f"{topic} is still there"
+            time.sleep(0.1)
 
     def run(self, flow: str, *arguments: str, **variables: str) -> None:
         """Runs a dataflow over what its topics hold now; it must end well."""
@@ -122,6 +135,17 @@ class Pipeline:
         )
         self._started.append(process)
         return process
+
+    def kill_after(self, seconds: float, process: subprocess.Popen[str]) -> None:
+        """Kill a process in the middle of its work."""
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+    def execute(self, statement: LiteralString) -> None:
+        """Run a statement in the pipeline's database."""
+        with psycopg.connect(self.dsn) as connection:
+            connection.execute(statement)
 
     def kill_all(self) -> None:
         """Ends what a failed test has left behind."""
@@ -196,9 +220,15 @@ def _own_config(regions: set[str], changes: Mapping[str, Mapping[str, Any]]) -> 
         for name, exchange in config["exchanges"].items()
         if exchange["region"] in regions
     }
-    for section, values in changes.items():
-        config[section] = {**config.get(section, {}), **values}
-    return config
+    return _merged(config, changes)
+
+
+def _merged(config: Any, changes: Any) -> Any:
+    """Sections with those of the changes put into them, at any depth."""
+    if not (isinstance(config, dict) and isinstance(changes, Mapping)):
+        return changes
+    merged = {name: _merged(config.get(name), value) for name, value in changes.items()}
+    return {**config, **merged}
 
 
 def _free_ports(count: int) -> list[int]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from dataflows.domain.partition import PartitionReader
 from schemas.archive import ArchiveBatch, LogRecord, log_record
 from schemas.raw import RawMessage
 
@@ -15,7 +16,7 @@ Item: TypeAlias = tuple[str, ArchiveBatch]
 """Batches by `<topic>/<partition>`."""
 
 
-class ArchiveReader:
+class ArchiveReader(PartitionReader[Item]):
     """A reader of one partition of a processed topic; the sink remembers what is not stored yet.
 
     Args:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from dataflows.domain.frames import Decode, FrameReader
+from dataflows.domain.partition import PartitionReader
 from schemas.errors import DecodeError
 from schemas.exchanges import ExchangeDecoder
 from schemas.klines import Kline
@@ -32,7 +33,7 @@ Item: TypeAlias = tuple[str, AuditBatch] | tuple[str, DeadLetter]
 """Batches by `<exchange>:<symbol>`, and dead letters by `<topic>/<partition>`."""
 
 
-class KlineReader:
+class KlineReader(PartitionReader[Item]):
     """Reads one partition of a topic of klines.
 
     Args:
@@ -83,7 +84,7 @@ class KlineReader:
         """Return nothing: the offset says where to go on."""
 
 
-class RowReader:
+class RowReader(PartitionReader[Item]):
     """Reads one partition of a topic of processed taker volumes.
 
     Args:

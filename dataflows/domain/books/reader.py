@@ -12,8 +12,9 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from dataflows.domain.books.whole import WholeBook, summarize, summarize_fast
+from dataflows.domain.event_time import QUIET_MINUTES
 from dataflows.domain.frames import Decode, FrameReader
-from dataflows.domain.trades.minutes import QUIET_MINUTES
+from dataflows.domain.partition import PartitionReader
 from schemas.envelope import is_envelope
 from schemas.exchanges import ExchangeDecoder
 from schemas.feeds import Feed
@@ -167,7 +168,7 @@ class BookClock:
         return True
 
 
-class BookReader:
+class BookReader(PartitionReader[Item]):
     """Reads one partition of an order book topic.
 
     Args:

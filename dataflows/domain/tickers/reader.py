@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from dataflows.domain.frames import Batch, Decode, FrameReader
+from dataflows.domain.partition import PartitionReader
 from dataflows.domain.tickers.ticker import StampedUpdate, TickerBatch
 from schemas.exchanges import ExchangeDecoder
 from schemas.raw import RawMessage, first_logged_ns, logged_at_ns, received_at_ns
@@ -16,7 +17,7 @@ Item: TypeAlias = tuple[str, TickerBatch] | tuple[str, DeadLetter]
 """Updates by `<exchange>:<symbol>`, and dead letters by `<topic>/<partition>`."""
 
 
-class TickerReader:
+class TickerReader(PartitionReader[Item]):
     """Reads one partition of a ticker topic; all state is with the symbols.
 
     Args:

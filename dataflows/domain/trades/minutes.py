@@ -3,32 +3,35 @@
 A minute is *open* until the exchange's watermark has passed its end by the lateness; then it is
 *final*, and each trade that is late for it makes a *revision*, until the correction horizon.
 What is late is decided by the reader of the partition (:mod:`dataflows.domain.trades.reader`),
-for each trade at its place in the log: the rows do not depend on how it was cut into batches.
+for each trade at its place in the log: neither batches nor kills nor silences show in the rows.
+
+A silence of the exchange *closes* a minute early, by the wall clock: its row is published as
+final. Trades that come for it later and are in time by the log change the row, not `late_trades`.
 """
 
-import decimal
 from collections.abc import Iterable
-from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from dataflows.domain.trades.fills import Fills, FillState
-from dataflows.domain.trades.trade_ids import SeenIds, SeenState
-from schemas.numbers import SUM, quotient
-from schemas.records import TakerVolume, Trade, TradeId
+from dataflows.domain.coverage import Span, Timeline
+from dataflows.domain.event_time import QUIET_MINUTES
+from dataflows.domain.states import checked
+from dataflows.domain.trades.minute import Minute, MinuteState, pack
+from schemas.numbers import exact, quotient
+from schemas.records import TakerVolume, Trade
+from schemas.times import NS_PER_MINUTE
 
-MINUTE_NS: Final = 60_000_000_000
-ZERO: Final = Decimal(0)
-NEVER_NS: Final = 1 << 63
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
+SECONDS_PER_MINUTE: Final = 60
 
-# So long after its last trade a symbol has rows of zeros, and state; also the longest horizon.
-QUIET_MINUTES: Final = 24 * 60
+SymbolCoverage: TypeAlias = tuple[list[Span], int]
+"""What the collector said of a symbol's stream, and the minute from which on a symbol that it
+named has rows; 0 for one that it did not name."""
 
 
 class TradeBatch(msgspec.Struct, frozen=True, gc=False):
-    """What one batch of a partition means for one symbol."""
+    """What one batch of a partition means for one symbol; minutes count from the Unix epoch."""
 
     key: str
     """`<exchange>:<symbol>`"""
@@ -37,234 +40,125 @@ class TradeBatch(msgspec.Struct, frozen=True, gc=False):
     late: list[Trade]
     """Those whose minute was final when they came, and within the correction horizon."""
     final_before: int
-    """Minutes before this one are final now; minutes count from the Unix epoch."""
+    """Minutes before this one are final by the log."""
+    closed_before: int = 0
+    """Minutes before this one are published as final; never before `final_before`."""
+    partition: int = 0
+    """The partition that was read."""
     active: tuple[int, ...] = ()
-    """Which of the minutes that have just become final had a trade of any symbol of the exchange:
-    in those, silence is a row of zeros, in others it may be an outage."""
+    """Minutes that have just closed in which any symbol of the exchange traded: in those, silence
+    is a row of zeros, in others it may be an outage."""
+    coverage: SymbolCoverage | None = None
+    """All that is known of the stream, where that is news."""
+    is_live: bool = True
+    """The reader has caught up: estimates are worth their cost."""
     retired: bool = False
-    """The symbol was silent for so long that its state is given up."""
+    """The symbol was silent in this partition for so long that its state can be given up."""
 
 
-class MinuteState(msgspec.Struct, array_like=True, gc=False):
-    """The stored form of a minute; fields are only ever added at the end, with a default."""
-
-    buy_volume: Decimal
-    sell_volume: Decimal
-    buy_notional: Decimal
-    sell_notional: Decimal
-    buy_count: int
-    sell_count: int
-    open: Decimal | None
-    high: Decimal | None
-    low: Decimal | None
-    close: Decimal | None
-    first_ns: int
-    last_ns: int
-    first_id: TradeId
-    last_id: TradeId
-    late: int
-    duplicates: int
-    seen: SeenState
-    fills: list[FillState] = []
+SymbolState: TypeAlias = tuple[
+    int, int | None, int, dict[int, bytes], int, int, list[int], list[int], list[Span], int,
+    int | None,
+]  # fmt: skip
 
 
-SymbolState: TypeAlias = tuple[int, int | None, int, dict[int, bytes]]
-
-# Not MessagePack: an id may have more than 64 bits.
-_encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(MinuteState).decode
-
-
-class Minute:
-    """Sums of one minute, exact, and the same whatever the order of the trades."""
-
-    __slots__ = (
-        "buy_count", "buy_notional", "buy_volume", "close", "duplicates", "fills", "first_id",
-        "first_ns",
-        "high", "last_id", "last_ns", "late", "low", "open", "seen", "sell_count", "sell_notional",
-        "sell_volume",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.buy_volume = self.sell_volume = ZERO
-        self.buy_notional = self.sell_notional = ZERO
-        self.buy_count = self.sell_count = 0
-        self.open: Decimal | None = None
-        self.high: Decimal | None = None
-        self.low: Decimal | None = None
-        self.close: Decimal | None = None
-        self.first_ns, self.last_ns = NEVER_NS, -1
-        self.first_id: TradeId = 0
-        self.last_id: TradeId = 0
-        self.late = self.duplicates = 0
-        self.seen = SeenIds()
-        self.fills = Fills()
-
-    def add(self, trades: list[Trade]) -> int:
-        """Fold trades of this minute in, under the :data:`SUM` context; return how many were new.
-
-        The innermost loop of the dataflow works by columns, because a comprehension is faster
-        than a loop with a branch for each trade.
-        """
-        ids = [trade.trade_id for trade in trades]
-        if [trade.first_id for trade in trades].count(None) < len(trades):
-            trades = list(filter(None, map(self._uncounted, trades)))
-        elif not self.seen.extend(ids):
-            trades = [trade for trade in trades if self.seen.add(trade.trade_id)]
-        if len(trades) < len(ids):
-            self.duplicates += len(ids) - len(trades)
-            if not trades:
-                return 0
-        buys = [trade for trade in trades if trade.taker_buys]
-        self.buy_volume = sum([trade.size for trade in buys], self.buy_volume)
-        self.buy_notional = sum([trade.notional for trade in buys], self.buy_notional)
-        self.buy_count += len(buys)
-        if len(buys) < len(trades):
-            sells = [trade for trade in trades if not trade.taker_buys]
-            self.sell_volume = sum([trade.size for trade in sells], self.sell_volume)
-            self.sell_notional = sum([trade.notional for trade in sells], self.sell_notional)
-            self.sell_count += len(sells)
-        self._add_prices(trades)
-        return len(trades)
-
-    def _uncounted(self, trade: Trade) -> Trade | None:
-        """Return what of the trade has not been counted yet, or `None`.
-
-        The counts are of fills, so that a row counts the same aggregated and one by one.
-        """
-        first_id, last_id = trade.first_id, trade.trade_id
-        if first_id is None or isinstance(last_id, str):
-            return trade if self.seen.add(last_id) else None
-        new = self.seen.add_range(first_id, last_id)
-        if first_id == last_id:
-            if new:
-                self.fills.add(trade)
-            return trade if new else None
-        if not new:
-            return None
-        if trade.taker_buys:
-            self.buy_count += new - 1
-        else:
-            self.sell_count += new - 1
-        return trade if new == last_id - first_id + 1 else self.fills.remainder(trade)
-
-    def _add_prices(self, trades: list[Trade]) -> None:
-        prices = [trade.price for trade in trades]
-        high, low = max(prices), min(prices)
-        if self.high is None or high > self.high:
-            self.high = high
-        if self.low is None or low < self.low:
-            self.low = low
-        times_ns = [trade.time_ns for trade in trades]
-        self._open_with(trades, min(times_ns), times_ns)
-        self._close_with(trades, max(times_ns), times_ns)
-
-    def _open_with(self, trades: list[Trade], time_ns: int, times_ns: list[int]) -> None:
-        if time_ns > self.first_ns:
-            return
-        for trade in _of_time(time_ns, trades, times_ns):
-            if time_ns < self.first_ns or _is_after(self.first_id, trade.trade_id):
-                self.first_ns, self.first_id, self.open = time_ns, trade.trade_id, trade.price
-
-    def _close_with(self, trades: list[Trade], time_ns: int, times_ns: list[int]) -> None:
-        if time_ns < self.last_ns:
-            return
-        for trade in _of_time(time_ns, trades, times_ns):
-            if time_ns > self.last_ns or _is_after(trade.trade_id, self.last_id):
-                self.last_ns, self.last_id, self.close = time_ns, trade.trade_id, trade.price
-
-    def packed(self) -> bytes:
-        """Return all of it as bytes."""
-        state = MinuteState(
-            self.buy_volume, self.sell_volume, self.buy_notional, self.sell_notional,
-            self.buy_count, self.sell_count, self.open, self.high, self.low, self.close,
-            self.first_ns, self.last_ns, self.first_id, self.last_id,
-            self.late, self.duplicates, self.seen.state(),
-            self.fills.state(self.seen.intervals()),
-        )  # fmt: skip
-        return _encode(state)
-
-    @classmethod
-    def unpacked(cls, packed: bytes) -> "Minute":
-        """Return the minute that was packed."""
-        minute, state = cls(), _decode(packed)
-        minute.buy_volume, minute.sell_volume = state.buy_volume, state.sell_volume
-        minute.buy_notional, minute.sell_notional = state.buy_notional, state.sell_notional
-        minute.buy_count, minute.sell_count = state.buy_count, state.sell_count
-        minute.open, minute.high, minute.low, minute.close = (
-            state.open, state.high, state.low, state.close,
-        )  # fmt: skip
-        minute.first_ns, minute.last_ns = state.first_ns, state.last_ns
-        minute.first_id, minute.last_id = state.first_id, state.last_id
-        minute.late, minute.duplicates = state.late, state.duplicates
-        minute.seen = SeenIds(state.seen)
-        minute.fills = Fills(state.fills)
-        return minute
-
-
-def _of_time(time_ns: int, trades: list[Trade], times_ns: list[int]) -> list[Trade]:
-    """The trades of a time; more than one, since a sweep has one time."""
-    if times_ns.count(time_ns) == 1:
-        return [trades[times_ns.index(time_ns)]]
-    return [trade for trade in trades if trade.time_ns == time_ns]
-
-
-def _is_after(one: TradeId, other: TradeId) -> bool:
-    """Which of two trades of the same time is the later one: by id, numbers before texts."""
-    if type(one) is type(other):
-        return one > other  # type: ignore[operator]
-    return isinstance(one, str)
+NOTHING: Final[SymbolState] = (STATE_VERSION, None, 0, {}, 0, 0, [], [], [], 0, None)
 
 
 class SymbolMinutes:
     """All minutes of one symbol that may still change.
 
-    Those that are final rest as bytes: nearly all of them are never touched again, and each
-    snapshot would otherwise have to write out an hour of live objects anew.
+    Those that are closed rest as bytes: nearly all of them are never touched again, and each
+    snapshot would otherwise have to write out an hour of live objects anew. Minutes without
+    trades rest as the spans that they make.
 
     Args:
         exchange: The exchange id, for the rows.
         symbol: The canonical symbol, for the rows.
         horizon_minutes: How many minutes back from the first open one a late trade revises.
+        lateness_ms: How long after its end a minute is final.
         state: What :meth:`state` gave, to go on from there.
     """
 
+    __slots__ = (
+        "_changed",
+        "_closed",
+        "_closed_before",
+        "_final_before",
+        "_heard",
+        "_home",
+        "_horizon_minutes",
+        "_last_minute",
+        "_lateness_ms",
+        "_named_from",
+        "_open",
+        "_quiet",
+        "_timeline",
+        "_traded",
+        "duplicates",
+        "exchange",
+        "symbol",
+    )  # fmt: skip
+
     def __init__(
-        self, exchange: str, symbol: str, horizon_minutes: int, state: SymbolState | None = None
+        self,
+        exchange: str,
+        symbol: str,
+        horizon_minutes: int,
+        lateness_ms: int = 0,
+        state: tuple[Any, ...] | None = None,
     ) -> None:
         self.exchange = exchange
         self.symbol = symbol
         self.duplicates = 0
         """Trades seen before, since this object was made."""
         self._horizon_minutes = horizon_minutes
-        self._last_minute: int | None = None
-        """The newest final minute with a trade that was in time."""
-        self._final_before = 0
+        self._lateness_ms = lateness_ms
         self._open: dict[int, Minute] = {}
-        self._final: dict[int, bytes] = {}
-        self._changed: set[int] = set()
-        if state is not None:
-            version, self._last_minute, self._final_before, minutes = state
-            if version == 1:  # which had them as tuples
-                minutes = {at: _encode(minute) for at, minute in minutes.items()}
-            for at, packed in minutes.items():
-                if at < self._final_before:
-                    self._final[at] = packed
-                else:
-                    self._open[at] = Minute.unpacked(packed)
+        self._closed: dict[int, bytes] = {}
+        self._changed: set[int] | tuple[()] = ()
+        (
+            _, self._last_minute, self._final_before, minutes, self._closed_before, self._heard,
+            traded, quiet, spans, self._named_from, self._home,
+        ) = _upgraded(state or NOTHING)  # fmt: skip
+        # Minutes in time with a trade that are not final by the log: two of them, or three.
+        self._traded = list(traded)
+        # Closed minutes without a trade, as first and last of each span.
+        self._quiet = list(quiet)
+        self._timeline = Timeline(spans) if spans else None
+        for minute_index, packed in minutes.items():
+            if minute_index < self._closed_before:
+                self._closed[minute_index] = packed
+            else:
+                self._open[minute_index] = Minute.unpacked(packed)
+
+    @classmethod
+    def known_since(
+        cls, exchange: str, symbol: str, last_minute: int, final_before: int
+    ) -> "SymbolMinutes":
+        """Return a symbol that traded before the minutes that will be counted."""
+        minutes = cls(exchange, symbol, 0)
+        minutes._last_minute = minutes._heard = last_minute
+        minutes._final_before = minutes._closed_before = final_before
+        return minutes
 
     def fold(self, batch: TradeBatch) -> list[TakerVolume]:
-        """Takes a batch in; the rows of the minutes that became final or were revised."""
-        with decimal.localcontext(SUM):
-            self._add(batch.runs)
-            finished = self._finish(batch.final_before, batch.active)
-            finished |= self._add_late(batch.late)
-        rows = []
-        for at in sorted(finished):
-            rows.append(self._row(at))
-            self._final[at] = self._open.pop(at).packed()
-        self._changed -= finished
-        self._forget(batch.final_before)
+        """Fold a batch in; return the rows of minutes that were closed or revised."""
+        with exact():
+            touched = self._add(batch.runs)
+            touched |= self._add_late(batch.late)
+            if touched or self._home is None:
+                self._home = batch.partition
+            if batch.coverage is not None:
+                touched |= self._review(batch.coverage)
+            # Another partition's time says nothing of a symbol that has moved away from it.
+            if batch.partition == self._home:
+                touched |= self._close(batch)
+            rows = []
+            for minute_index in sorted(touched):
+                if minute_index < self._closed_before:
+                    rows.append(self._row(minute_index))
+                    self._rest(minute_index)
         return rows
 
     @property
@@ -273,86 +167,233 @@ class SymbolMinutes:
         return bool(self._changed)
 
     def estimates(self) -> list[TakerVolume]:
-        """The rows of the open minutes that have changed since they were last written."""
-        rows = [self._row(minute) for minute in sorted(self._changed)]
-        self._changed.clear()
+        """Return the rows of the open minutes that have changed since they were last written."""
+        with exact():
+            rows = [self._row(minute_index) for minute_index in sorted(self._changed)]
+        self._changed = ()
         return rows
 
-    def state(self) -> SymbolState:
-        """A copy to store, plain values only."""
-        still_open = {at: minute.packed() for at, minute in self._open.items()}
-        return STATE_VERSION, self._last_minute, self._final_before, self._final | still_open
+    def is_over(self, batch: TradeBatch) -> bool:
+        """Return whether nothing of the symbol can show any more, by its own last trade."""
+        return (
+            batch.retired
+            and batch.partition == self._home
+            and self._heard < batch.final_before - QUIET_MINUTES
+        )
 
-    def _add(self, runs: list[tuple[int, list[Trade]]]) -> None:
-        for at, trades in runs:
-            self._changed.add(at)
-            self.duplicates += len(trades) - self._minute(at).add(trades)
+    def state(self) -> SymbolState:
+        """Return a copy to store, plain values only."""
+        still_open = {at: pack(minute) for at, minute in self._open.items()}
+        return (
+            STATE_VERSION, self._last_minute, self._final_before, self._closed | still_open,
+            self._closed_before, self._heard, list(self._traded), list(self._quiet),
+            self._timeline.state() if self._timeline else [], self._named_from, self._home,
+        )  # fmt: skip
+
+    def _add(self, runs: list[tuple[int, list[Trade]]]) -> set[int]:
+        for minute_index, trades in runs:
+            self.duplicates += len(trades) - self._minute(minute_index).add(trades)
+            if minute_index not in self._traded:
+                self._traded.append(minute_index)
+            self._heard = max(self._heard, minute_index)
+            if minute_index >= self._closed_before:
+                self._changed = {*self._changed, minute_index}
+        return {minute_index for minute_index, _ in runs}
 
     def _add_late(self, trades: list[Trade]) -> set[int]:
         touched = set()
         for trade in trades:
-            at = trade.time_ns // MINUTE_NS
-            minute = self._minute(at)
+            minute_index = trade.time_ns // NS_PER_MINUTE
+            minute = self._minute(minute_index)
             added = minute.add([trade])
             minute.late += added
             self.duplicates += 1 - added
-            touched.add(at)
+            self._heard = max(self._heard, self._final_before)
+            touched.add(minute_index)
         return touched
 
-    def _minute(self, at: int) -> Minute:
-        minute = self._open.get(at)
+    def _minute(self, minute_index: int) -> Minute:
+        minute = self._open.get(minute_index)
         if minute is None:
-            packed = self._final.get(at)
-            minute = self._open[at] = Minute.unpacked(packed) if packed else Minute()
+            packed = self._closed.get(minute_index)
+            minute = self._open[minute_index] = Minute.unpacked(packed) if packed else Minute()
         return minute
 
-    def _finish(self, final_before: int, active: Iterable[int]) -> set[int]:
-        """Makes minutes final; also quiet ones, in which the exchange was alive."""
-        if final_before <= self._final_before:
-            return set()
-        finished = {at for at in self._open if at < final_before}
+    def _close(self, batch: TradeBatch) -> set[int]:
+        """Close minutes, also quiet ones in which the exchange was alive or the stream whole."""
+        final_before = max(batch.final_before, self._final_before)
+        closed_before = max(batch.closed_before, final_before, self._closed_before)
+        late = {at for at in batch.active if at < self._final_before and self._was_known(at)}
+        if final_before == self._final_before and closed_before == self._closed_before:
+            return late
+        finished = {at for at in self._open if at < closed_before} | late
         last = self._last_minute
-        for at in sorted(finished.union(active)):
-            if at in finished:
-                last = at
-            elif last is not None and at - last <= QUIET_MINUTES:
-                self._minute(at)
-                finished.add(at)
-        self._last_minute, self._final_before = last, final_before
+        traded = sorted(at for at in self._traded if at < closed_before)
+        quiet = self._alive(batch.active, traded, closed_before)
+        for minute_index in sorted({*traded, *quiet}) if traded else quiet:
+            if minute_index in traded:
+                last = max(minute_index, last or 0)
+            elif self._is_known(minute_index, last) and not self._has(minute_index):
+                finished.add(minute_index)
+        if final_before > self._final_before:
+            ended = [at for at in traded if at < final_before]
+            if ended:
+                self._last_minute = max(ended[-1], self._last_minute or 0)
+                self._traded = [at for at in self._traded if at >= final_before]
+            # An outage may have been long, and news of it may come with its end.
+            self._forget(self._final_before - self._horizon_minutes)
+        self._final_before, self._closed_before = final_before, closed_before
+        if self._changed:
+            self._changed = {at for at in self._changed if at >= closed_before}
         return finished
 
-    def _forget(self, final_before: int) -> None:
-        """Drops what no trade can revise any more; the reader refuses those."""
-        oldest = final_before - self._horizon_minutes
-        if self._final and next(iter(self._final)) < oldest:
-            self._final = {at: packed for at, packed in self._final.items() if at >= oldest}
+    def _alive(
+        self, active: tuple[int, ...], traded: list[int], closed_before: int
+    ) -> Iterable[int]:
+        """Return in order the closing minutes in which a silence is known to be one."""
+        if self._timeline is None:
+            return active
+        if self._named_from:
+            begin = max(self._final_before, self._named_from, self._timeline.first_minute)
+        elif traded or self._last_minute is not None:
+            first = traded[0] if self._last_minute is None else self._last_minute
+            begin = max(self._final_before, first + 1, closed_before - QUIET_MINUTES)
+        else:
+            return active
+        whole = [
+            at for at in range(begin, closed_before) if not self._has(at) and self._is_whole(at)
+        ]
+        return sorted({*active, *whole}) if active else whole
 
-    def _row(self, at: int) -> TakerVolume:
-        minute = self._open[at]
-        is_final = at < self._final_before
-        with decimal.localcontext(SUM):
-            volume = minute.buy_volume + minute.sell_volume
-            notional = minute.buy_notional + minute.sell_notional
-            # The same price may come as 1.0 and as 1.00: which of them was first must not show.
-            prices = minute.open, minute.high, minute.low, minute.close
-            open_, high, low, close = (price and price.normalize() for price in prices)
-        return TakerVolume(
-            self.exchange,
-            self.symbol,
-            at * 60,
-            minute.buy_volume,
-            minute.sell_volume,
-            minute.buy_notional,
-            minute.sell_notional,
-            minute.buy_count,
-            minute.sell_count,
-            open_,
-            high,
-            low,
-            close,
-            quotient(notional, volume) if volume else None,
-            is_final,
-            1 + minute.late if is_final else 0,
-            minute.late,
-            minute.duplicates,
+    def _was_known(self, minute_index: int) -> bool:
+        """Return whether a minute that closed some time ago lacks a row of zeros."""
+        if self._has(minute_index):
+            return False
+        earlier = [self._last_minute] if self._last_minute is not None else []
+        return min([*earlier, *self._closed, *self._quiet[:1]], default=minute_index) < minute_index
+
+    def _is_known(self, minute_index: int, last: int | None) -> bool:
+        if last is not None and 0 <= minute_index - last <= QUIET_MINUTES:
+            return True
+        return bool(self._named_from) and self._is_whole(minute_index)
+
+    def _is_whole(self, minute_index: int) -> bool:
+        """Return whether a silent minute is a row of zeros by what the collector said.
+
+        One that was whole until it became known too late that it was not has such a row as well.
+        """
+        if self._timeline is None:
+            return False
+        is_complete, revisions = self._timeline.judge(minute_index, self._lateness_ms)
+        return bool(is_complete) or (is_complete is False and revisions > 0)
+
+    def _review(self, coverage: SymbolCoverage) -> set[int]:
+        """Take over what is known of the stream; return the closed minutes that it changes."""
+        spans, self._named_from = coverage
+        before, after = self._timeline or Timeline(), Timeline(spans)
+        self._timeline = after
+        oldest = self._final_before - self._horizon_minutes
+        quiet = [
+            at
+            for first, last in zip(self._quiet[::2], self._quiet[1::2], strict=True)
+            for at in range(max(first, oldest), last + 1)
+        ]
+        changed = {
+            at
+            for at in (*self._closed, *quiet)
+            if before.judge(at, self._lateness_ms) != after.judge(at, self._lateness_ms)
+        }
+        first = min((*self._closed, *quiet), default=self._closed_before)
+        changed |= {
+            at
+            for at in range(max(oldest, first + 1), self._closed_before)
+            if not self._has(at) and self._is_whole(at)
+        }
+        return changed
+
+    def _has(self, minute_index: int) -> bool:
+        if minute_index in self._closed or minute_index in self._open:
+            return True
+        quiet = self._quiet
+        return any(
+            quiet[at] <= minute_index <= quiet[at + 1] for at in range(len(quiet) - 2, -1, -2)
         )
+
+    def _rest(self, minute_index: int) -> None:
+        """Put a closed minute away: as bytes, or as part of a span without trades."""
+        minute = self._open.pop(minute_index, None)
+        if minute is not None and (minute.buy_count or minute.sell_count):
+            self._closed[minute_index] = pack(minute)
+        elif not self._has(minute_index):
+            quiet = self._quiet
+            if quiet and quiet[-1] == minute_index - 1:
+                quiet[-1] = minute_index
+            else:
+                quiet += (minute_index, minute_index)
+
+    def _forget(self, oldest: int) -> None:
+        """Drop what no trade can revise any more; the reader refuses those."""
+        if self._closed and next(iter(self._closed)) < oldest:
+            self._closed = {at: packed for at, packed in self._closed.items() if at >= oldest}
+        if self._quiet and self._quiet[1] < oldest:
+            spans = zip(self._quiet[::2], self._quiet[1::2], strict=True)
+            self._quiet = [at for span in spans if span[1] >= oldest for at in span]
+        if self._timeline is not None:
+            self._timeline.forget(oldest)
+
+    def _row(self, minute_index: int) -> TakerVolume:
+        """Return the row of a minute, under :func:`exact`."""
+        minute = self._open.get(minute_index)
+        if minute is None:
+            packed = self._closed.get(minute_index)
+            minute = Minute.unpacked(packed) if packed else EMPTY
+        is_final = minute_index < self._closed_before
+        is_complete, revisions = (
+            self._timeline.judge(minute_index, self._lateness_ms) if self._timeline else (None, 0)
+        )
+        volume = minute.buy_volume + minute.sell_volume
+        notional = minute.buy_notional + minute.sell_notional
+        # The same price may come as 1.0 and as 1.00: which of them was first must not show.
+        prices = minute.open, minute.high, minute.low, minute.close
+        open_, high, low, close = (price and price.normalize() for price in prices)
+        return TakerVolume(
+            exchange=self.exchange,
+            symbol=self.symbol,
+            minute=minute_index * SECONDS_PER_MINUTE,
+            taker_buy_volume=minute.buy_volume,
+            taker_sell_volume=minute.sell_volume,
+            taker_buy_notional=minute.buy_notional,
+            taker_sell_notional=minute.sell_notional,
+            buy_count=minute.buy_count,
+            sell_count=minute.sell_count,
+            open=open_,
+            high=high,
+            low=low,
+            close=close,
+            vwap=quotient(notional, volume) if volume else None,
+            is_final=is_final,
+            revision=1 + minute.late + revisions if is_final else 0,
+            late_trades=minute.late,
+            duplicate_trades=minute.duplicates,
+            # An open minute can be known to be broken, not yet to be whole.
+            is_complete=is_complete if is_final else (is_complete and None),
+        )
+
+
+EMPTY: Final = Minute()
+
+
+def _upgraded(state: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a state of any version in the form of this one."""
+    version = checked("the minutes of a symbol", state, STATE_VERSION)
+    if version == STATE_VERSION:
+        return state
+    _, last_minute, final_before, minutes = state
+    if version == 1:  # which had them as tuples
+        minutes = {at: pack(MinuteState(*minute)) for at, minute in minutes.items()}
+    traded = [at for at in minutes if at >= final_before]
+    heard = max(minutes, default=0)
+    return (
+        STATE_VERSION, last_minute, final_before, minutes, final_before,
+        max(heard, last_minute or 0), traded, [], [], 0, None,
+    )  # fmt: skip

@@ -10,9 +10,12 @@ from typing import Final, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
-from dataflows.domain.event_time import ExchangeClock, Limits
-from dataflows.domain.trades.minutes import MINUTE_NS, STATE_VERSION, SymbolMinutes
+from dataflows.domain.coverage import Coverage
+from dataflows.domain.event_time import EventTime, Limits
+from dataflows.domain.trades.minutes import SymbolMinutes
+from dataflows.domain.trades.sorter import TradeSorter
 from schemas.records import TakerVolume, Trade
+from schemas.times import NS_PER_MINUTE
 
 # A recounted minute replaces whatever the dataflow wrote, and what it may still write of trades
 # that come late: its revisions are numbered from another million on, with each recount.
@@ -54,12 +57,12 @@ class Recount:
     def __init__(
         self, exchange: str, start_ns: int, last_minutes: Mapping[str, int], active: Iterable[int]
     ) -> None:
-        first = start_ns // MINUTE_NS
-        limits = Limits(lateness_ns=0, horizon_ns=0, future_ns=MINUTE_NS)
-        state = (start_ns, first, sorted(active), dict(last_minutes))
-        self._clock = ExchangeClock(exchange, limits, state)
+        first = start_ns // NS_PER_MINUTE
+        limits = Limits(lateness_ns=0, horizon_ns=0, future_ns=NS_PER_MINUTE)
+        time = EventTime.starting_at(limits, first, active, last_minutes)
+        self._sorter = TradeSorter(exchange, 0, limits, time, Coverage())
         self._symbols = {
-            symbol: SymbolMinutes(exchange, symbol, 0, (STATE_VERSION, last, first, {}))
+            symbol: SymbolMinutes.known_since(exchange, symbol, last, first)
             for symbol, last in last_minutes.items()
         }
         self._exchange = exchange
@@ -73,10 +76,10 @@ class Recount:
             now_ns: The wall clock.
         """
         in_order = sorted(trades, key=lambda trade: trade.time_ns)
-        self._clock.take([(now_ns, in_order)], int)
-        self._clock.finish_until(end_ns)
+        self._sorter.take_frames([(now_ns, in_order)], int)
+        self._sorter.finish_until(end_ns)
         rows = []
-        for batch in self._clock.collect():
+        for batch in self._sorter.collect():
             symbol = batch.key.partition(":")[2]
             minutes = self._symbols.get(symbol)
             if minutes is None:

@@ -5,10 +5,10 @@ from typing import TypeAlias
 
 from schemas.records import TradeId
 
-SeenState: TypeAlias = tuple[list[int], list[int], list[str]]
+TradeIdSetState: TypeAlias = tuple[list[int], list[int], list[str]]
 
 
-class SeenIds:
+class TradeIdSet:
     """The trade ids of one minute of one symbol.
 
     Numeric ids are kept as closed intervals: exchanges that count their trades one by one cost
@@ -17,7 +17,7 @@ class SeenIds:
 
     __slots__ = ("_firsts", "_lasts", "_texts")
 
-    def __init__(self, state: SeenState | None = None) -> None:
+    def __init__(self, state: TradeIdSetState | None = None) -> None:
         firsts, lasts, texts = state or ([], [], [])
         self._firsts = list(firsts)
         self._lasts = list(lasts)
@@ -25,7 +25,7 @@ class SeenIds:
         self._texts = set(texts) if texts else None
 
     def add(self, trade_id: TradeId) -> bool:
-        """Notes the id; whether it is new."""
+        """Note the id and return whether it is new."""
         if isinstance(trade_id, str):
             if self._texts is None:
                 self._texts = set()
@@ -39,7 +39,7 @@ class SeenIds:
         return self._insert(trade_id)
 
     def extend(self, trade_ids: list[TradeId]) -> bool:
-        """Notes ids if they are new for sure, since they count up one by one: whether they are."""
+        """Note ids if they count up one by one and are all new; return whether they are."""
         first, lasts = trade_ids[0], self._lasts
         if isinstance(first, str) or (lasts and first <= lasts[-1]):
             return False
@@ -71,8 +71,8 @@ class SeenIds:
         """Return the first and last id of each run of numeric ids, in their order."""
         return list(zip(self._firsts, self._lasts, strict=True))
 
-    def state(self) -> SeenState:
-        """A copy to store; the constructor takes it back."""
+    def state(self) -> TradeIdSetState:
+        """Return a copy to store, plain values only."""
         return list(self._firsts), list(self._lasts), list(self._texts or ())
 
     def _insert(self, trade_id: int) -> bool:

@@ -15,6 +15,7 @@ from connectors.kafka.source import KafkaPartition, KafkaSource
 from connectors.local.stack import Stack
 from connectors.process import metrics
 from connectors.process.environment import Shard
+from dataflows.domain.partition import PartitionReader
 from schemas.errors import SettingsError, UnavailableError
 from schemas.raw import RawMessage
 from schemas.settings import KafkaSettings
@@ -23,7 +24,7 @@ SECOND_NS = 1_000_000_000
 DEADLINE_SECONDS = 20
 
 
-class Values:
+class Values(PartitionReader[bytes | None]):
     """A reader that gives the values as they are, and counts what it has seen as its state."""
 
     def __init__(self, state: int | None = None) -> None:

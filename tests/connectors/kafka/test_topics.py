@@ -47,7 +47,7 @@ def test_the_topics_are_those_of_the_contract() -> None:
     korea = {"ticker": 4, "Orderbook": 4, "trade": 4, "kline": 4}
     asia = {"ticker": 3, "Orderbook": 3, "trade": 3, "kline": 3}
     ne = {"ticker": 2, "Orderbook": 2, "trade": 3, "kline": 3}
-    expected: dict[str, int] = {"feed-status": 3}
+    expected: dict[str, int] = {"feed-status": 3, "feed-status.dlq": 3}
     for prefix, region, counts in (
         ("kora", "Korea", korea),
         ("asia", "Asia", asia),

@@ -127,10 +127,19 @@ def test_odd_symbols_are_stored_as_they_are(dsn: str, symbol: str) -> None:
     [
         (state(0, 4, 0), state(0, 5, 0)),
         (state(0, 9, 0), state(1, 5, 0)),
-        (state(1, 9, 9), state(2, 5, 0)),
+        (state(1, 9, 9), state(2, 10, 0)),
+        (state(4, 8, 0), state(1, 10, 0)),
+        (state(1, 5, 0), state(2, 5, 0)),
         (state(1, 5, 0), state(1, 5, 1)),
     ],
-    ids=["estimate, estimate", "estimate, final", "final, revision", "fewer duplicates"],
+    ids=[
+        "estimate, estimate",
+        "estimate, final",
+        "final, revision",
+        "fewer trades of a higher revision",
+        "final, completeness",
+        "fewer duplicates",
+    ],
 )
 def test_a_smaller_state_never_overwrites_a_larger_one(
     dsn: str, smaller: TakerVolume, larger: TakerVolume

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dataflows.domain.trades.minutes import MINUTE_NS, SymbolMinutes, TradeBatch
+from dataflows.domain.trades.minutes import SymbolMinutes, TradeBatch
 from schemas.exchanges import decoder_of
 from schemas.feeds import Feed
 from schemas.records import TakerVolume, Trade
+from schemas.times import NS_PER_MINUTE
 
 CASE = Path(__file__).parents[3] / "frames/cases/okx-aggregated-and-single-trades-count-twice.jsonl"
 AT = 29_000_000
@@ -68,7 +69,7 @@ def trade_of(orders: list[Order], row: Row) -> Trade:
         size = Decimal(order.sizes[row.fill])
     elif len(order.sizes) == 1:
         first_id = None
-    time_ns = AT * MINUTE_NS + row.order
+    time_ns = AT * NS_PER_MINUTE + row.order
     price = Decimal(order.price)
     return Trade("A-B", trade_id, time_ns, order.buys, price, size, size * price, first_id)
 
@@ -80,7 +81,7 @@ def folded(orders: list[Order], batches: list[list[Row]], *, restart: bool) -> T
             trades = [trade_of(orders, row) for row in rows]
             minutes.fold(TradeBatch("okx:A-B", [(AT, trades)], [], AT))
         if restart:
-            minutes = SymbolMinutes("okx", "A-B", 5, copy.deepcopy(minutes.state()))
+            minutes = SymbolMinutes("okx", "A-B", 5, state=copy.deepcopy(minutes.state()))
     final = minutes.fold(TradeBatch("okx:A-B", [], [], AT + 1))
     return final[0] if final else None
 
@@ -145,7 +146,7 @@ def test_fills_of_an_aggregate_count_once_when_a_gap_is_filled() -> None:
         minutes = SymbolMinutes("okx", "BTC-USDT", 5)
         for frame in case:
             trades = decoder_of("okx").decode_trades(frame, Feed("okx"))
-            at = trades[0].time_ns // MINUTE_NS
+            at = trades[0].time_ns // NS_PER_MINUTE
             minutes.fold(TradeBatch("okx:BTC-USDT", [(at, trades)], [], at))
         (row,) = minutes.fold(TradeBatch("okx:BTC-USDT", [], [], at + 1))
         assert row.taker_buy_volume == row.buy_count == volume

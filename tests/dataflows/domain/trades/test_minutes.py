@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflows.domain.trades.minutes import MINUTE_NS, SymbolMinutes, TradeBatch
+from dataflows.domain.trades.minutes import SymbolMinutes, TradeBatch
 from schemas.records import TakerVolume, Trade, TradeId
+from schemas.times import NS_PER_MINUTE
 
 AT = 29_000_000
 HORIZON_MINUTES = 5
@@ -17,19 +18,19 @@ IDS = st.integers(0, 60) | st.integers(10**38, 10**38 + 20) | st.sampled_from(["
 
 def trade(trade_id: TradeId, at: int = AT, size: str = "1.50", *, buys: bool = True) -> Trade:
     price = Decimal("100.10")
-    time_ns = at * MINUTE_NS + (trade_id if isinstance(trade_id, int) else 7) % MINUTE_NS
+    time_ns = at * NS_PER_MINUTE + (trade_id if isinstance(trade_id, int) else 7) % NS_PER_MINUTE
     return Trade("A-B", trade_id, time_ns, buys, price, Decimal(size), price * Decimal(size))
 
 
 def batch(final_before: int, *trades: Trade, late: list[Trade] | None = None) -> TradeBatch:
     runs: dict[int, list[Trade]] = {}
     for each in trades:
-        runs.setdefault(each.time_ns // MINUTE_NS, []).append(each)
+        runs.setdefault(each.time_ns // NS_PER_MINUTE, []).append(each)
     return TradeBatch("okx:A-B", list(runs.items()), late or [], final_before)
 
 
 def restarted(minutes: SymbolMinutes) -> SymbolMinutes:
-    return SymbolMinutes("okx", "A-B", HORIZON_MINUTES, copy.deepcopy(minutes.state()))
+    return SymbolMinutes("okx", "A-B", HORIZON_MINUTES, state=copy.deepcopy(minutes.state()))
 
 
 def test_a_late_trade_revises_a_minute_that_was_final_and_stored() -> None:
@@ -43,25 +44,25 @@ def test_a_late_trade_revises_a_minute_that_was_final_and_stored() -> None:
     assert str(revised.taker_buy_volume) == "4.50"
 
 
-def test_minutes_beyond_the_horizon_are_forgotten() -> None:
+def test_minutes_beyond_the_horizon_are_forgotten_a_step_later() -> None:
     minutes = SymbolMinutes("okx", "A-B", HORIZON_MINUTES)
     for at in range(AT, AT + 20):
         minutes.fold(batch(at, trade(at, at)))
 
     kept = minutes.state()[3]
 
-    assert sorted(kept) == list(range(AT + 19 - HORIZON_MINUTES, AT + 20))
+    assert sorted(kept) == list(range(AT + 18 - HORIZON_MINUTES, AT + 20))
 
 
 def test_the_state_of_the_first_version_is_read() -> None:
-    price, time_ns = Decimal("100.10"), AT * MINUTE_NS + 1
+    price, time_ns = Decimal("100.10"), AT * NS_PER_MINUTE + 1
     packed: Any = (
         Decimal("1.50"), Decimal(0), Decimal("150.150"), Decimal(0), 1, 0,
         price, price, price, price, time_ns, time_ns, 1, 1, 0, 0, ([1], [1], []),
     )  # fmt: skip
     state = (1, AT, AT + 1, {AT: packed, AT + 1: packed})
 
-    minutes = SymbolMinutes("okx", "A-B", HORIZON_MINUTES, state)
+    minutes = SymbolMinutes("okx", "A-B", HORIZON_MINUTES, state=state)
 
     (revised,) = minutes.fold(batch(AT + 1, late=[trade(1), trade(2)]))
     assert (revised.buy_count, revised.duplicate_trades) == (2, 1)

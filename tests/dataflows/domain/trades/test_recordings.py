@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflows.domain.trades.minutes import Minute
+from dataflows.domain.trades.minute import Minute
 from schemas.exchanges.bybit.decode import decode_trades
 from schemas.exchanges.bybit.klines import decode_klines
 from schemas.feeds import Feed

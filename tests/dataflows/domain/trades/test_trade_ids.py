@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflows.domain.trades.trade_ids import SeenIds
+from dataflows.domain.trades.trade_ids import TradeIdSet
 
 # Close numbers meet, touch and fill each other's gaps; huge ones are other exchanges'.
 IDS = st.lists(
@@ -15,7 +15,7 @@ IDS = st.lists(
 
 @given(IDS)
 def test_an_id_is_new_exactly_where_a_set_does_not_have_it(ids: list[int | str]) -> None:
-    seen, reference = SeenIds(), set[int | str]()
+    seen, reference = TradeIdSet(), set[int | str]()
 
     for trade_id in ids:
         assert seen.add(trade_id) is (trade_id not in reference)
@@ -26,25 +26,25 @@ def test_an_id_is_new_exactly_where_a_set_does_not_have_it(ids: list[int | str])
 def test_a_restored_state_goes_on_as_the_original(
     before: list[int | str], after: list[int | str]
 ) -> None:
-    original = SeenIds()
+    original = TradeIdSet()
     for trade_id in before:
         original.add(trade_id)
 
-    restored = SeenIds(original.state())
+    restored = TradeIdSet(original.state())
 
     assert [restored.add(i) for i in after] == [original.add(i) for i in after]
 
 
 @given(st.permutations(range(40)))
 def test_consecutive_numbers_are_one_interval_in_whatever_order_they_come(order: list[int]) -> None:
-    seen = SeenIds()
+    seen = TradeIdSet()
     for trade_id in order:
         seen.add(trade_id)
     assert seen.state() == ([0], [39], [])
 
 
 def test_a_gap_keeps_two_intervals_until_it_is_filled() -> None:
-    seen = SeenIds()
+    seen = TradeIdSet()
     for trade_id in (1, 2, 4, 5):
         seen.add(trade_id)
     assert seen.state() == ([1, 4], [2, 5], [])
@@ -55,26 +55,26 @@ def test_a_gap_keeps_two_intervals_until_it_is_filled() -> None:
 
 
 def test_a_number_and_its_text_are_two_ids() -> None:
-    seen = SeenIds()
+    seen = TradeIdSet()
     assert seen.add(7)
     assert seen.add("7")
     assert not seen.add("7")
 
 
 def test_a_state_is_a_copy() -> None:
-    seen = SeenIds()
+    seen = TradeIdSet()
     seen.add(1)
     state = seen.state()
 
     seen.add(2)
-    SeenIds(state).add(9)
+    TradeIdSet(state).add(9)
 
     assert state == ([1], [1], [])
 
 
 @given(st.lists(st.tuples(st.integers(-3, 30), st.integers(0, 6))))
 def test_a_range_counts_the_ids_that_a_set_does_not_have(ranges: list[tuple[int, int]]) -> None:
-    seen, one_by_one, reference = SeenIds(), SeenIds(), set[int]()
+    seen, one_by_one, reference = TradeIdSet(), TradeIdSet(), set[int]()
     for first, more in ranges:
         ids = range(first, first + more + 1)
         assert seen.add_range(ids[0], ids[-1]) == len(set(ids) - reference)
