@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from schemas.feeds import TradeIds
 from schemas.records import Product, Salvaged, Trade
 from schemas.times import NS_PER_MINUTE, NS_PER_SECOND
 
@@ -53,6 +54,8 @@ class Span(NamedTuple):
     end_ns: int
     now_ns: int
     """The wall clock: some exchanges count days back from it."""
+    trade_ids: TradeIds = "trade"
+    """Which of two numberings counts (Binance)."""
 
 
 class Market(NamedTuple):

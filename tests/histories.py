@@ -50,14 +50,14 @@ class Past:
 
     def _binance(self, path: str, asked: dict[str, str]) -> bytes:
         trades, limit = self._trades[asked["symbol"]], int(asked["limit"])
+        if path.endswith("/aggTrades") and "fromId" in asked:
+            found = [t for t in trades if t.trade_id >= int(asked["fromId"])][:limit]
+            return _json(_aggregate(t) for t in found)
         if path.endswith("/aggTrades"):
             start, end = int(asked["startTime"]), int(asked["endTime"])
             found = [t for t in trades if start <= t.time_ms <= end][:limit]
-            return _json(
-                {"a": 1, "p": str(t.price), "q": str(t.size), "f": t.trade_id, "l": t.trade_id,
-                 "T": t.time_ms, "m": not t.taker_buys}
-                for t in found
-            )  # fmt: skip
+            assert end - start < 3_600_000
+            return _json(_aggregate(t) for t in found)
         assert path.endswith("/historicalTrades")
         found = [t for t in trades if t.trade_id >= int(asked["fromId"])][:limit]
         return _json(
@@ -232,6 +232,13 @@ class Server:
             self._server.shutdown()
             self._server.server_close()
             thread.join()
+
+
+def _aggregate(trade: PastTrade) -> dict[str, Any]:
+    return {
+        "a": trade.trade_id, "p": str(trade.price), "q": str(trade.size), "f": trade.trade_id,
+        "l": trade.trade_id, "T": trade.time_ms, "m": not trade.taker_buys,
+    }  # fmt: skip
 
 
 def _json(rows: Iterable[dict[str, Any]]) -> bytes:

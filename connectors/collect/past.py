@@ -92,15 +92,14 @@ class PastTrades:
 
     def _history(self, symbol: str, start_ms: int, end_ms: int) -> Bodies:
         market = self._facts.market(symbol)
-        if self._feed.trade_ids != "trade":
-            raise SettingsError(f"{symbol}: only individual trades can be asked for")
         bodies: list[bytes] = []
         whole_from_ns = start_ms * NS_PER_MS
         at_ns, end_ns = whole_from_ns, end_ms * NS_PER_MS
         while at_ns < end_ns:
             # A span lies within one day.
             until_ns = min(end_ns, (at_ns // NS_PER_DAY + 1) * NS_PER_DAY)
-            pager = self._facts.history.pages(Span(market, at_ns, until_ns, clock.now_ns()))
+            ids = self._feed.trade_ids
+            pager = self._facts.history.pages(Span(market, at_ns, until_ns, clock.now_ns(), ids))
             try:
                 request = next(pager)
                 while True:

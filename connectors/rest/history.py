@@ -59,11 +59,6 @@ class TradeHistory:
             raise SettingsError(
                 f"{market.symbol}: expected a URL at {at}.urls.rest.{market.product}`"
             )
-        if settings.trade_ids.get(market.product, "trade") != "trade":
-            raise SettingsError(
-                f"{market.symbol}: aggregated trades count, and only individual ones can be asked "
-                f"for - at {at}.trade_ids.{market.product}`"
-            )
 
     def spans(self, start_ns: int, end_ns: int) -> Iterator[tuple[int, int]]:
         """The spans in which a time is asked for, one after the other."""
@@ -83,7 +78,8 @@ class TradeHistory:
             UnavailableError: It does not answer.
             DecodeError: It answers in another form than the one that is known.
         """
-        pager = self._history.pages(Span(market, start_ns, end_ns, clock.now_ns()))
+        ids = self._settings.exchanges[self._exchange].trade_ids.get(market.product, "trade")
+        pager = self._history.pages(Span(market, start_ns, end_ns, clock.now_ns(), ids))
         found: dict[TradeId, Trade] = {}
         try:
             request = next(pager)

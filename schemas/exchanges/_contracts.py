@@ -1,4 +1,4 @@
-"""What the decoders of OKX, Bybit and Gate share: markets of several products, contract sizes."""
+"""Markets of several products and contract sizes: shared by the exchanges that list contracts."""
 
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -10,18 +10,18 @@ from schemas.records import Product
 from schemas.symbols import perpetual, spot
 
 IDLE: Final = frozenset({b"null", b"{}", b'{"processed":"skip"}', b'{"processed": "skip"}'})
-"""What the regional collectors leave in place of a control frame."""
+"""The stubs that regional collectors leave in place of a control frame."""
 
 
 class Market(NamedTuple):
-    """A native symbol, understood."""
+    """The market that a native symbol names."""
 
     symbol: str
     product: Product
 
 
 def collected_symbol(feed: Feed) -> str:
-    """The symbol of a ticker that a regional collector flattened: its envelope names the coin.
+    """Return the symbol of a flattened ticker, whose envelope names the coin.
 
     Raises:
         DecodeError: There is no envelope.
@@ -32,10 +32,10 @@ def collected_symbol(feed: Feed) -> str:
 
 
 def contract_size(feed: Feed, native_symbol: str, separator: str) -> Decimal:
-    """Units a contract, by the symbol or else by the longest prefix that ends at a separator.
+    """Return the units of a contract, by its symbol or the longest prefix up to a separator.
 
     Raises:
-        DecodeError: ``pipeline.yaml`` does not say it.
+        DecodeError: The size is not known.
     """
     prefix = native_symbol
     while prefix:
@@ -52,7 +52,7 @@ def contract_size(feed: Feed, native_symbol: str, separator: str) -> Decimal:
 def contract_amounts(
     price: Decimal, contracts: Decimal, unit: Decimal, product: Product
 ) -> tuple[Decimal, Decimal]:
-    """Base size and quote notional of contracts.
+    """Return the base size and the quote notional of contracts.
 
     A linear contract is worth `unit` of the base currency, an inverse one `unit` of the quote.
 

@@ -28,7 +28,8 @@ def drive(exchange: str, past: Past, span: Span) -> tuple[dict[int | str, int], 
     """The ids and times of the span's trades, and from when on they are whole."""
     decoder = decoder_of(exchange)
     native = span.market.native_symbol
-    feed = Feed(exchange, span.market.product, native, contract_sizes={native: Decimal("0.01")})
+    sizes = {native: Decimal("0.01")}
+    feed = Feed(exchange, span.market.product, native, None, "USDT", span.trade_ids, sizes)
     pager = EXCHANGES[exchange].history.pages(span)
     found: dict[int | str, int] = {}
     try:
@@ -83,6 +84,18 @@ def test_a_pager_gets_every_trade_of_its_span(
     assert complete_from_ns % NS_PER_MINUTE == 0
     if exchange not in ("bybit", "korbit", "coinone", "okx"):
         assert complete_from_ns == start_ns
+
+
+def test_aggregated_trades_of_a_day_are_asked_for_by_id() -> None:
+    day_ms = DAY * 86_400_000
+    trades = [PastTrade(at, day_ms + 9_000_000 + at, Decimal(1), Decimal(1), taker_buys=True)
+              for at in range(1_500)]  # fmt: skip
+    market = EXCHANGES["binance"].market("BTC-USDT-PERP")
+    span = Span(market, day_ms * NS_PER_MS, (day_ms + 86_400_000) * NS_PER_MS, 0, "aggTrade")
+
+    found, _ = drive("binance", Past("binance", {"BTCUSDT": trades}), span)
+
+    assert sorted(found) == list(range(1_500))
 
 
 def test_a_page_with_a_row_that_is_no_trade_is_not_the_last() -> None:

@@ -72,7 +72,7 @@ def read(frame: bytes) -> Reply:
         if message.get("success"):
             return Reply("accepted")
         text = str(message.get("ret_msg", ""))
-        name = re.search(r"\.([A-Z0-9-]+)$", text)
+        name = re.search(r"\.([^.\s]+)$", text)
         return Reply("refused", name and name[1], text[:300])
     return Reply("other")
 

@@ -132,7 +132,7 @@ SUBSCRIPTIONS: Final = Subscriptions(
     subscribe=subscribe,
     renew=renew,
     # The last one is of a stream `ob.BTC_USDT.50`.
-    data=re.compile(rb'"(?:currency_pair|contract|s)":"(?:ob\.)?([A-Z0-9]+_[A-Z0-9_]+)'),
+    data=re.compile(rb'"(?:currency_pair|contract|s)":"(?:ob\.)?([^"._]+_[^".]+)'),
     read=read,
     confirms="request",
     pings={

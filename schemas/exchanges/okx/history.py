@@ -5,9 +5,10 @@ from schemas.times import NS_PER_MS
 
 
 def pages(span: Span) -> Pager:
-    """`/api/v5/market/history-trades` backwards: from a time, then from id to id.
+    """Ask for `/api/v5/market/history-trades` backwards, from a time and then from id to id.
 
-    https://www.okx.com/docs-v5/en/#public-data-rest-api-get-trades-history: three months.
+    https://www.okx.com/docs-v5/en/#public-data-rest-api-get-trades-history: three months. Its rows
+    are single fills.
     """
     parameters: dict[str, str | int] = {"type": 2, "after": span.end_ns // NS_PER_MS}
     complete_from_ns = span.end_ns

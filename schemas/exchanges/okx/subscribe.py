@@ -57,7 +57,7 @@ def read(frame: bytes) -> Reply:
         return Reply("accepted", arg.get("instId"))
     if event == "error":
         text = str(message.get("msg", ""))
-        name = re.search(r"instId:([A-Za-z0-9-]+)", text)
+        name = re.search(r"instId:([^\s,\"]+)", text)
         return Reply("refused", name and name[1], f"{message.get('code')} {text}"[:300])
     if event == "notice":
         leaving = message.get("code") == _LEAVING
