@@ -27,6 +27,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "restore": ("restore", "Put archived rows back into PostgreSQL."),
     "dlq": ("dlq", "Count, show and replay dead letters."),
     "key": ("key", "Make, list and revoke keys of the API."),
+    "maintain": ("maintain", "Keep sums of hours and the log of changes."),
     "serve": ("serve", "Serve the API and its documentation."),
     "doctor": ("services", "Say what is missing, and what to do."),
 }

@@ -214,6 +214,7 @@ class Pipeline:
         host = os.environ.get("API_HOST", "127.0.0.1")
         self.url = f"http://{host}:{port}"
         self._add("api", [_MARKETFLOW, "serve", "--host", host, "--port", str(port)])
+        self._add("maintain", [_MARKETFLOW, "maintain"])
 
     def _add_flow(self, flow: str, *, name: str | None = None, keeps_state: bool = True) -> Part:
         taken = {part.variables.get("METRICS_PORT") for part in self._supervisor.parts}
