@@ -93,7 +93,10 @@ class FrameReader(Generic[T]):
         batch: Batch[T] = Batch()
         routes: dict[bytes | None, tuple[Feed, Decode[T], list[tuple[RawMessage, list[T]]]]] = {}
         for message in messages:
-            key = message.key()
+            key, value = message.key(), message.value()
+            if value is None:  # a tombstone, which is legal and says nothing
+                self.counts["skipped"] += 1
+                continue
             try:
                 route = routes.get(key)
                 if route is None:
@@ -101,12 +104,12 @@ class FrameReader(Generic[T]):
                     route = feed, self._decode_of(decoder), batch.frames[feed.exchange]
                     routes[key] = route
                 feed, decode, frames = route
-                records = decode(message.value() or b"", feed)
+                records = decode(value, feed)
             except DecodeError as error:
                 self._read_envelope(message, batch, error)
                 continue
             if isinstance(records, Salvaged):
-                self._note_left_out(message, records, batch)
+                self._note_left_out(message, records, batch, f"{feed.exchange}: ")
             if records:
                 frames.append((message, records))
             elif not isinstance(records, Salvaged):
@@ -158,14 +161,15 @@ class FrameReader(Generic[T]):
                 batch.refuse(message, f"data[{index}]: {inner}")
                 continue
             if isinstance(records, Salvaged):
-                self._note_left_out(message, records, batch, f"data[{index}]: ")
+                where = f"data[{index}]: {envelope.feed.exchange}: "
+                self._note_left_out(message, records, batch, where)
             if records:
                 batch.frames[envelope.feed.exchange].append((message, records))
             elif not isinstance(records, Salvaged):
                 self.counts["skipped"] += 1
 
     def _note_left_out(
-        self, message: RawMessage, records: Salvaged[T], batch: Batch[T], where: str = ""
+        self, message: RawMessage, records: Salvaged[T], batch: Batch[T], where: str
     ) -> None:
         self.counts["skipped"] += records.skipped
         for problem in records.problems:

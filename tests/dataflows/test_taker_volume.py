@@ -149,7 +149,7 @@ def test_junk_is_kept_as_it_came_and_its_neighbours_are_counted(
 
     assert_true(pipeline.rows(), some)
     letters = pipeline.records(raw_topic(pipeline) + ".dlq")
-    assert len(letters) == 6 * len(junk) + 3
+    assert len(letters) == 6 * len(junk) + 2  # a tombstone is no letter
     assert {letter.value() or b"" for letter in letters} == {*junk, some[0].frame(), future.frame()}
     for letter in letters:
         headers = headers_of(letter)
