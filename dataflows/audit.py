@@ -25,7 +25,7 @@ from connectors.process.environment import Environment
 from dataflows import runtime
 from dataflows.domain.audit.reader import AuditBatch, Item, KlineReader, RowReader
 from dataflows.operators.audit import audit
-from dataflows.operators.keys import only
+from dataflows.operators.keys import keep_type
 from schemas.processed import encode_audit_minute
 from schemas.records import AuditMinute, DeadLetter
 from schemas.settings import Settings
@@ -47,10 +47,10 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
 
     flow = Dataflow("audit")
     read = op.input("read", flow, source)
-    minutes = op.flat_map_batch("minutes", read, only(AuditBatch))
+    minutes = op.flat_map_batch("minutes", read, keep_type(AuditBatch))
     verdicts = audit("audit", minutes)
     records = op.map_value("encode", verdicts, _encoder(settings))
-    letters = op.flat_map_batch("dead_letters", read, only(DeadLetter))
+    letters = op.flat_map_batch("dead_letters", read, keep_type(DeadLetter))
     dead = op.map_value("encode_dead_letters", letters, dead_letter_records)
 
     op.output(

@@ -30,7 +30,7 @@ from dataflows.domain.statuses import Item as StatusItem
 from dataflows.domain.statuses import StatusReader
 from dataflows.domain.trades.minutes import TradeBatch
 from dataflows.domain.trades.reader import Item, ReaderState, TradeReader
-from dataflows.operators.keys import only
+from dataflows.operators.keys import keep_type
 from dataflows.operators.minutes import minutes
 from schemas.feed_status import REGIONS
 from schemas.processed import encode_taker_volume
@@ -54,14 +54,14 @@ def build(environment: Environment, settings: Settings) -> Dataflow:
 
     flow = Dataflow("taker_volume")
     read = op.input("read", flow, source)
-    trades = op.flat_map_batch("trades", read, only(TradeBatch))
+    trades = op.flat_map_batch("trades", read, keep_type(TradeBatch))
     rows = minutes("minutes", trades, settings.taker_volume)
     records = op.map_value("encode", rows, encoder(settings))
-    letters = op.flat_map_batch("dead_letters", read, only(DeadLetter))
+    letters = op.flat_map_batch("dead_letters", read, keep_type(DeadLetter))
     dead = op.map_value("encode_dead_letters", letters, dead_letter_records)
     statuses = op.input("read_statuses", flow, _status_source(environment, settings))
-    told = op.flat_map_batch("statuses", statuses, only(list))
-    unread = op.flat_map_batch("status_dead_letters", statuses, only(DeadLetter))
+    told = op.flat_map_batch("statuses", statuses, keep_type(list))
+    unread = op.flat_map_batch("status_dead_letters", statuses, keep_type(DeadLetter))
     unread_records = op.map_value("encode_status_dead_letters", unread, dead_letter_records)
 
     op.output(

@@ -83,6 +83,9 @@ class Ticker(msgspec.Struct, frozen=True, gc=False):
     """A fraction, 0.01 is one percent; `None` where the previous close is zero or missing."""
 
 
+TICKER_FIGURES: Final = Ticker.__struct_fields__[3:]
+"""What a ticker says, by the common names."""
+
 BANDS_BPS: Final = (5, 10, 25, 50, 100)
 """Distances from the middle of a book whose volumes are in its minutes, in 1/10,000."""
 

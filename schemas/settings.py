@@ -18,7 +18,6 @@ from schemas.records import Product
 from schemas.symbols import SYMBOL_PATTERN
 
 RawKind: TypeAlias = Literal["ticker", "orderbook", "trade"]
-ProcessedKind: TypeAlias = Literal["ticker", "orderbook", "taker_volume"]
 RAW_KINDS: tuple[RawKind, ...] = ("ticker", "orderbook", "trade")
 RAW_TOPICS: tuple[str, ...] = (*RAW_KINDS, "kline")
 """The kinds of raw data that have a topic; klines feed the audit alone."""
@@ -147,9 +146,9 @@ class KafkaSettings(_Strict, frozen=True):
     fetch_buffer_kbytes: Annotated[int, msgspec.Meta(ge=1_024, le=2_097_151)] = 65_536
     delivery_timeout_ms: Milliseconds = 60_000
 
-    def reading(self, messages: int) -> "KafkaSettings":
-        """The same for records of which no more than so many should be read at once."""
-        return msgspec.structs.replace(self, batch_messages=min(self.batch_messages, messages))
+    def with_batch_messages(self, most: int) -> "KafkaSettings":
+        """Return these settings with at most so many messages a batch."""
+        return msgspec.structs.replace(self, batch_messages=min(self.batch_messages, most))
 
 
 class PostgresSettings(_Strict, frozen=True):

@@ -25,9 +25,10 @@ _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 EARLIEST_NS: Final = (date(2009, 1, 1).toordinal() - _EPOCH_DAY) * NS_PER_DAY
 LATEST_NS: Final = (date(2101, 1, 1).toordinal() - _EPOCH_DAY) * NS_PER_DAY
 
-# Of Unix seconds since 2001, and of nanoseconds in a second.
-_EPOCH_DIGITS: Final = 10
+# Of Unix nanoseconds since 2001, and of those in a second and in a millisecond.
+_NS_DIGITS: Final = 19
 _SECOND_DIGITS: Final = 9
+_MS_DIGITS: Final = 6
 _EARLIEST_MS: Final = EARLIEST_NS // NS_PER_MS
 _LATEST_MS: Final = LATEST_NS // NS_PER_MS
 
@@ -50,17 +51,9 @@ def ns_of_seconds(value: int | str | Decimal) -> int:
     Raises:
         DecodeError: It is not a number, or not of the years 2009 to 2100.
     """
-    # Text with at most nine decimals, as Kraken sends, is far faster as one integer.
     if type(value) is str:
-        seconds, _, decimals = value.partition(".")
-        digits = seconds + decimals.ljust(_SECOND_DIGITS, "0")
-        if (
-            len(digits) == _EPOCH_DIGITS + _SECOND_DIGITS
-            and len(seconds) == _EPOCH_DIGITS
-            and digits.isascii()
-            and digits.isdigit()
-            and EARLIEST_NS <= (time_ns := int(digits)) < LATEST_NS
-        ):
+        time_ns = _ns_of_text_fast(value, _SECOND_DIGITS)
+        if time_ns is not None:
             return time_ns
     return _scaled(value, NS_PER_SECOND, "seconds")
 
@@ -73,6 +66,10 @@ def ns_of_ms(value: int | str | Decimal) -> int:
     """
     if type(value) is int and _EARLIEST_MS <= value < _LATEST_MS:
         return value * NS_PER_MS
+    if type(value) is str:
+        time_ns = _ns_of_text_fast(value, _MS_DIGITS)
+        if time_ns is not None:
+            return time_ns
     return _scaled(value, NS_PER_MS, "milliseconds")
 
 
@@ -134,6 +131,25 @@ def ns_of_kst(text: str) -> int:
     day, hour, minute, second, fraction = match.groups()
     time_ns = _day_ns(day) + _clock_ns(hour, minute, second, fraction) - _KST_AHEAD_NS
     return _in_bounds(time_ns, text)
+
+
+def _ns_of_text_fast(text: str, decimals: int) -> int | None:
+    """Return the time of text without digits below a nanosecond, read as one integer.
+
+    A tenth of the time that a `Decimal` takes: Kraken and Gate send each trade's time like that.
+
+    Args:
+        text: Seconds, or a thousandth of them.
+        decimals: The digits of a nanosecond behind the point.
+    """
+    whole, _, fraction = text.partition(".")
+    digits = whole + fraction.ljust(decimals, "0")
+    if len(digits) != _NS_DIGITS or len(fraction) > decimals:
+        return None
+    if not (digits.isascii() and digits.isdigit()):
+        return None
+    time_ns = int(digits)
+    return time_ns if EARLIEST_NS <= time_ns < LATEST_NS else None
 
 
 def _scaled(value: int | str | Decimal, unit_ns: int, unit: str) -> int:

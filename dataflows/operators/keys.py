@@ -7,13 +7,13 @@ V = TypeVar("V")
 
 
 def split_key(key: str) -> tuple[str, str]:
-    """Exchange and symbol of a key, `<exchange>:<symbol>`."""
+    """Return exchange and symbol of a key, `<exchange>:<symbol>`."""
     exchange, _, symbol = key.partition(":")
     return exchange, symbol
 
 
-def only(kind: type[V]) -> Callable[[list[tuple[str, Any]]], list[tuple[str, V]]]:
-    """A mapper for ``op.flat_map_batch`` that lets keyed values of one type through."""
+def keep_type(kind: type[V]) -> Callable[[list[tuple[str, Any]]], list[tuple[str, V]]]:
+    """Return a mapper for ``op.flat_map_batch`` that lets keyed values of one type through."""
 
     def select(items: list[tuple[str, Any]]) -> list[tuple[str, V]]:
         return [item for item in items if isinstance(item[1], kind)]

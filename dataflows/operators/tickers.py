@@ -36,7 +36,7 @@ class TickersLogic(StatefulBatchLogic[TickerBatch, list[Ticker], KeyedTickerStat
         ]
         tickers = [made for made in found if made is not None]
         if len(tickers) < len(found):
-            _count_dropped(ticker)
+            _count_left_out(ticker)
         return ([tickers] if tickers else []), False
 
     @override
@@ -44,12 +44,10 @@ class TickersLogic(StatefulBatchLogic[TickerBatch, list[Ticker], KeyedTickerStat
         return self._key, self._ticker.state() if self._ticker else self._state
 
 
-def _count_dropped(ticker: SymbolTicker) -> None:
-    for reason in ("late", "duplicates", "waiting"):
-        count = getattr(ticker, reason)
-        if count:
-            metrics.TICKERS_LEFT_OUT.labels(ticker.exchange, reason).inc(count)
-            setattr(ticker, reason, 0)
+def _count_left_out(ticker: SymbolTicker) -> None:
+    for reason, count in ticker.left_out.items():
+        metrics.TICKERS_LEFT_OUT.labels(ticker.exchange, reason).inc(count)
+    ticker.left_out.clear()
 
 
 @operator
@@ -57,7 +55,7 @@ def tickers(
     step_id: str,  # noqa: ARG001  # taken by the decorator
     up: KeyedStream[TickerBatch],
 ) -> KeyedStream[list[Ticker]]:
-    """Merges the updates of each symbol into tickers.
+    """Merge the updates of each symbol into tickers.
 
     Args:
         step_id: Unique within the dataflow; part of the recovery state's key.

@@ -114,7 +114,7 @@ def salvage(rows: Iterable[tuple[str, W]], decode: Callable[[W], R | None]) -> l
         try:
             record = decode(row)
         except FAILURES as error:
-            problems.append(_shortened(_placed(str(error), name)))
+            problems.append(_shortened(placed(str(error), name)))
         else:
             if record is None:
                 skipped += 1
@@ -127,8 +127,8 @@ def salvage(rows: Iterable[tuple[str, W]], decode: Callable[[W], R | None]) -> l
     return Salvaged(records, problems, skipped) if problems or skipped else records
 
 
-def _placed(message: str, name: str) -> str:
-    """Return the message with its place in the frame, not in the row."""
+def placed(message: str, name: str) -> str:
+    """Return the message of an error with its place in the frame, not in the row."""
     text, at, path = message.rpartition(" - at `$")
     return f"{text}{at[:-1]}{name}{path}" if at else f"{message} - at `{name}`"
 

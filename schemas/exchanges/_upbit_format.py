@@ -6,14 +6,11 @@ https://apidocs.bithumb.com/reference/websocket. A message has long keys (DEFAUL
 `KRW-BTC`. Bodies of REST name the market `market` and have no type.
 """
 
-from decimal import Decimal
 from functools import lru_cache
-from typing import Final, Literal, TypeAlias
-
-import msgspec
-from msgspec import Raw, field
+from typing import Final
 
 from schemas.errors import DecodeError
+from schemas.exchanges import _upbit_wire as wire
 from schemas.exchanges._common import (
     DATA_KINDS,
     FAILURES,
@@ -22,114 +19,14 @@ from schemas.exchanges._common import (
     figure,
     full_levels,
     messages,
+    numbered,
+    salvage,
 )
 from schemas.feeds import Feed
 from schemas.numbers import exact_product
 from schemas.records import BookColumns, BookUpdate, Kind, TickerUpdate, Trade
 from schemas.symbols import CACHED, spot
 from schemas.times import ns_of_ms, ns_of_ms_or_us
-
-
-class _Head(msgspec.Struct, gc=False):
-    """What tells the messages apart; a collector's flattened ticker has none of the names."""
-
-    type: str | None = None
-    ty: str | None = None
-    market: str | None = None
-    status: Raw = Raw()
-    error: Raw = Raw()
-    ask_bid: Raw = Raw()
-    sequential_id: Raw = Raw()
-    opening_price: Raw = Raw()
-    orderbook_units: Raw = Raw()
-
-
-class _Trade(msgspec.Struct, gc=False):
-    type: Literal["trade"]
-    code: str
-    trade_price: Decimal
-    trade_volume: Decimal
-    ask_bid: Literal["ASK", "BID"]
-    trade_timestamp: int
-    sequential_id: int | str
-
-
-class _SimpleTrade(msgspec.Struct, gc=False):
-    type: Literal["trade"] = field(name="ty")
-    code: str = field(name="cd")
-    trade_price: Decimal = field(name="tp")
-    trade_volume: Decimal = field(name="tv")
-    ask_bid: Literal["ASK", "BID"] = field(name="ab")
-    trade_timestamp: int = field(name="ttms")
-    sequential_id: int | str = field(name="sid")
-
-
-class _RestTrade(msgspec.Struct, gc=False):
-    code: str = field(name="market")
-    trade_price: Decimal
-    trade_volume: Decimal
-    ask_bid: Literal["ASK", "BID"]
-    trade_timestamp: int = field(name="timestamp")
-    sequential_id: int | str
-
-
-class _Ticker(msgspec.Struct, gc=False):
-    code: str | None = None
-    market: str | None = None
-    timestamp: int | None = None
-    opening_price: Raw = Raw()
-    trade_price: Raw = Raw()
-    high_price: Raw = Raw()
-    low_price: Raw = Raw()
-    prev_closing_price: Raw = Raw()
-    acc_trade_volume_24h: Raw = Raw()
-    signed_change_price: Raw = Raw()
-    signed_change_rate: Raw = Raw()
-
-
-class _SimpleTicker(msgspec.Struct, gc=False):
-    code: str | None = field(name="cd", default=None)
-    market: str | None = None
-    timestamp: int | None = field(name="tms", default=None)
-    opening_price: Raw = field(name="op", default=Raw())
-    trade_price: Raw = field(name="tp", default=Raw())
-    high_price: Raw = field(name="hp", default=Raw())
-    low_price: Raw = field(name="lp", default=Raw())
-    prev_closing_price: Raw = field(name="pcp", default=Raw())
-    acc_trade_volume_24h: Raw = field(name="atv24h", default=Raw())
-    signed_change_price: Raw = field(name="scp", default=Raw())
-    signed_change_rate: Raw = field(name="scr", default=Raw())
-
-
-class _Unit(msgspec.Struct, gc=False):
-    ask_price: Decimal
-    bid_price: Decimal
-    ask_size: Decimal
-    bid_size: Decimal
-
-
-class _SimpleUnit(msgspec.Struct, gc=False):
-    ask_price: Decimal = field(name="ap")
-    bid_price: Decimal = field(name="bp")
-    ask_size: Decimal = field(name="as")
-    bid_size: Decimal = field(name="bs")
-
-
-class _Book(msgspec.Struct, gc=False):
-    orderbook_units: list[_Unit]
-    code: str | None = None
-    market: str | None = None
-    timestamp: int | None = None
-
-
-class _SimpleBook(msgspec.Struct, gc=False):
-    orderbook_units: list[_SimpleUnit] = field(name="obu")
-    code: str | None = field(name="cd", default=None)
-    market: str | None = None
-    timestamp: int | None = field(name="tms", default=None)
-
-
-_TradeRow: TypeAlias = _Trade | _SimpleTrade | _RestTrade
 
 DAYS_AND_TIMES: Final = (
     ("trade_date", "trade_time"),
@@ -143,64 +40,47 @@ DAYS_AND_TIMES: Final = (
 _BOOK: Final = b'{"type":"orderbook",'
 _SIMPLE_BOOK: Final = b'{"ty":"orderbook",'
 
-_head: Final = msgspec.json.Decoder(_Head)
-_trade: Final = msgspec.json.Decoder(_Trade)
-_simple_trade: Final = msgspec.json.Decoder(_SimpleTrade)
-_rest_trade: Final = msgspec.json.Decoder(_RestTrade)
-_ticker: Final = msgspec.json.Decoder(_Ticker)
-_simple_ticker: Final = msgspec.json.Decoder(_SimpleTicker)
-_book: Final = msgspec.json.Decoder(_Book)
-_simple_book: Final = msgspec.json.Decoder(_SimpleBook)
-
 
 def kind(frame: bytes, exchange: str) -> Kind:
-    """What the frame carries; of an array, what its first message is.
+    """Return what the frame carries; of an array, what its first message is.
 
     Raises:
         DecodeError: It is not a message of this format.
     """
     with decoding(exchange):
         for message in messages(frame):
-            return _kind(_head.decode(message))
+            return _kind(wire.head.decode(message))
     return "control"  # the body of a REST response without rows
 
 
 def trades(frame: bytes, exchange: str) -> list[Trade]:
-    """The trades of the frame, in its order.
+    """Return the trades of the frame, in its order.
 
     Raises:
         DecodeError: It is not a message of this format, or its trade is broken.
     """
     try:
         # Where the type is not the first key, only speed is lost.
-        decoder = _simple_trade if frame.startswith(b'{"ty"') else _trade
+        decoder = wire.simple_trade if frame.startswith(b'{"ty"') else wire.trade
         return [_trade_of(decoder.decode(frame))]
     except FAILURES:
         pass
     with decoding(exchange):
-        return [
-            _trade_of(_row(message, head))
-            for message in messages(frame)
-            if _kind(head := _head.decode(message)) == "trade"
-        ]
+        return salvage(_of_kind(frame, "trade"), _salvaged_trade)
 
 
 def tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
-    """The tickers of the frame, as the exchange sent them or flattened by a collector.
+    """Return the tickers of the frame, as the exchange sent them or flattened by a collector.
 
     Raises:
         DecodeError: It is not a message of this format, or its ticker is broken.
     """
     with decoding(feed.exchange):
-        return [
-            _ticker_of(_simple_ticker.decode(message) if head.ty else _ticker.decode(message), feed)
-            for message in messages(frame)
-            if _kind(head := _head.decode(message)) == "ticker"
-        ]
+        return salvage(_of_kind(frame, "ticker"), lambda row: _salvaged_ticker(row, feed))
 
 
 def books(frame: bytes, exchange: str) -> list[BookUpdate]:
-    """The order books of the frame, each of them whole.
+    """Return the order books of the frame, each of them whole.
 
     Raises:
         DecodeError: It is not a message of this format, or its book is broken.
@@ -212,15 +92,11 @@ def books(frame: bytes, exchange: str) -> list[BookUpdate]:
     except FAILURES:
         pass
     with decoding(exchange):
-        return [
-            _book_of(_simple_book.decode(message) if head.ty else _book.decode(message))
-            for message in messages(frame)
-            if _kind(head := _head.decode(message)) == "orderbook"
-        ]
+        return salvage(_of_kind(frame, "orderbook"), _salvaged_book)
 
 
 def book_columns(frame: bytes) -> BookColumns | None:
-    """The order book of the frame as it was sent; `None` where the frame is anything else."""
+    """Return the order book of the frame as it was sent, or `None`."""
     try:
         row = _common_book(frame)
         if row is None or not row.orderbook_units:
@@ -238,17 +114,47 @@ def book_columns(frame: bytes) -> BookColumns | None:
         return None
 
 
-def _common_book(frame: bytes) -> _Book | _SimpleBook | None:
-    """The book of the frame that comes most often; `None` for one that takes a closer look."""
+def _of_kind(frame: bytes, kind: Kind) -> list[tuple[str, bytes]]:
+    """Return the messages of the frame that carry this, and those that nobody understands."""
+    if frame.lstrip()[:1] != b"[":
+        return [("$", frame)] if _kind(wire.head.decode(frame)) == kind else []
+    found = numbered(messages(frame), "$")
+    return [(name, message) for name, message in found if _kind_or(message, kind) == kind]
+
+
+def _kind_or(message: bytes, default: Kind) -> Kind:
+    try:
+        return _kind(wire.head.decode(message))
+    except FAILURES:
+        return default
+
+
+def _salvaged_trade(message: bytes) -> Trade | None:
+    row = _row(message, wire.head.decode(message))
+    return _trade_of(row) if row.trade_volume else None
+
+
+def _salvaged_ticker(message: bytes, feed: Feed) -> TickerUpdate:
+    is_simple = wire.head.decode(message).ty
+    return _ticker_of((wire.simple_ticker if is_simple else wire.ticker).decode(message), feed)
+
+
+def _salvaged_book(message: bytes) -> BookUpdate:
+    is_simple = wire.head.decode(message).ty
+    return _book_of((wire.simple_book if is_simple else wire.book).decode(message))
+
+
+def _common_book(frame: bytes) -> wire.Book | wire.SimpleBook | None:
+    """Return the book of a frame as most are, or `None` for one that takes a closer look."""
     # As with trades: where the type is not the first key, only speed is lost.
     if frame.startswith(_BOOK):
-        return _book.decode(frame)
+        return wire.book.decode(frame)
     if frame.startswith(_SIMPLE_BOOK):
-        return _simple_book.decode(frame)
+        return wire.simple_book.decode(frame)
     return None
 
 
-def _kind(head: _Head) -> Kind:
+def _kind(head: wire.Head) -> Kind:
     name = head.type or head.ty
     if name is not None:
         return DATA_KINDS.get(name, "other")
@@ -263,13 +169,13 @@ def _kind(head: _Head) -> Kind:
     raise DecodeError("expected `type` or `ty` of ticker, trade or orderbook - at `$`")
 
 
-def _row(message: bytes, head: _Head) -> _TradeRow:
+def _row(message: bytes, head: wire.Head) -> wire.TradeRow:
     if head.type:
-        return _trade.decode(message)
-    return _simple_trade.decode(message) if head.ty else _rest_trade.decode(message)
+        return wire.trade.decode(message)
+    return wire.simple_trade.decode(message) if head.ty else wire.rest_trade.decode(message)
 
 
-def _trade_of(row: _TradeRow) -> Trade:
+def _trade_of(row: wire.TradeRow) -> Trade:
     sequential_id = row.sequential_id
     return Trade(
         _symbol(row.code),
@@ -286,7 +192,7 @@ def _trade_of(row: _TradeRow) -> Trade:
     )
 
 
-def _ticker_of(row: _Ticker | _SimpleTicker, feed: Feed) -> TickerUpdate:
+def _ticker_of(row: wire.Ticker | wire.SimpleTicker, feed: Feed) -> TickerUpdate:
     native_symbol = row.code or row.market
     if native_symbol is None and feed.coin is None:
         raise DecodeError("expected `code`, `cd` or `market`, or an envelope's symbol - at `$`")
@@ -305,7 +211,7 @@ def _ticker_of(row: _Ticker | _SimpleTicker, feed: Feed) -> TickerUpdate:
     )
 
 
-def _book_of(row: _Book | _SimpleBook) -> BookUpdate:
+def _book_of(row: wire.Book | wire.SimpleBook) -> BookUpdate:
     native_symbol = row.code or row.market
     if native_symbol is None:
         raise DecodeError("expected `code`, `cd` or `market` - at `$`")

@@ -18,16 +18,20 @@ Item: TypeAlias = tuple[str, TickerBatch] | tuple[str, DeadLetter]
 
 
 class TickerReader(PartitionReader[Item]):
-    """Reads one partition of a ticker topic; all state is with the symbols.
+    """The reader of one partition of a ticker topic; all state is with the symbols.
 
     Args:
         settings: Exchanges, markets and owners.
         region: The region of the topic.
         topic: For dead letters.
         partition: For dead letters, and for the owner of records that name none.
+        state: Nothing: the offset says where to go on.
     """
 
-    def __init__(self, settings: Settings, region: str, topic: str, partition: int) -> None:
+    def __init__(
+        self, settings: Settings, region: str, topic: str, partition: int, state: None = None
+    ) -> None:
+        del state
         self._future_ns = settings.taker_volume.future_limit_ms * NS_PER_MS
         self._newest_ns = 0
         self._frames: FrameReader[TickerUpdate] = FrameReader(
@@ -45,7 +49,7 @@ class TickerReader(PartitionReader[Item]):
         return self._newest_ns
 
     def read(self, messages: Sequence[RawMessage], now_ns: int) -> list[Item]:
-        """The updates of each symbol in the order of the log, and the records without any.
+        """Return the updates of each symbol in the order of the log, and the dead letters.
 
         Args:
             messages: In the order of the log.
@@ -73,16 +77,16 @@ class TickerReader(PartitionReader[Item]):
         return [*items, *self._frames.dead_letters(batch)]
 
     def idle(self, silent_ns: int) -> list[Item]:
-        """A silence makes no ticker."""
+        """Return nothing: tickers do not depend on time."""
         del silent_ns
         return []
 
     def finish(self) -> list[Item]:
-        """Nor does the end."""
+        """Return nothing: tickers do not depend on an end."""
         return []
 
     def state(self) -> None:
-        """Nothing: the offset says where to go on."""
+        """Return nothing: the offset says where to go on."""
 
     def _refuse(
         self,

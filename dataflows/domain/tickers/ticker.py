@@ -1,28 +1,19 @@
 """The ticker of one market: deltas merged into the last whole one, missing figures derived."""
 
+from collections import Counter
 from decimal import Decimal
 from operator import attrgetter
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from dataflows.domain.states import checked
 from schemas.numbers import SUM, quotient
-from schemas.records import Ticker, TickerUpdate
+from schemas.records import TICKER_FIGURES, Ticker, TickerUpdate
 
 STATE_VERSION: Final = 1
 
-FIGURES: Final = (
-    "opening_price",
-    "trade_price",
-    "max_price",
-    "min_price",
-    "prev_closing_price",
-    "acc_trade_volume_24h",
-    "signed_change_price",
-    "signed_change_rate",
-)
-
-_figures_of: Final = attrgetter(*FIGURES)
+_figures_of: Final = attrgetter(*TICKER_FIGURES)
 
 Figures: TypeAlias = tuple[Decimal | None, ...]
 TickerState: TypeAlias = tuple[int, int, Figures | None]
@@ -56,42 +47,44 @@ class SymbolTicker:
     def __init__(self, exchange: str, symbol: str, state: TickerState | None = None) -> None:
         self.exchange = exchange
         self.symbol = symbol
-        self.late = self.duplicates = self.waiting = 0
-        """Updates that made no ticker, since this object was made: older than the last one, the
-        same as it, deltas before the first whole ticker."""
+        self.left_out: Counter[str] = Counter()
+        """Updates that made no ticker since this was last cleared: `late`, older than the last
+        one; `duplicates` of it; `waiting`, deltas before the first whole ticker."""
+        if state is not None:
+            checked("a ticker", state, STATE_VERSION)
         _, self._time_ns, self._figures = state or (STATE_VERSION, 0, None)
 
     def apply(self, time_ns: int, update: TickerUpdate) -> Ticker | None:
-        """Takes an update in; the ticker that it makes, if any.
+        """Apply an update; return the ticker that it makes, if any.
 
         Args:
             time_ns: Its own time, or when it was received.
             update: In the order of the feed.
         """
         if time_ns < self._time_ns:
-            self.late += 1
+            self.left_out["late"] += 1
             return None
         figures: Figures = _figures_of(update)
         if update.is_delta:
             if self._figures is None:
-                self.waiting += 1
+                self.left_out["waiting"] += 1
                 return None
             figures = tuple(
                 old if new is None else new for new, old in zip(figures, self._figures, strict=True)
             )
         if time_ns == self._time_ns and figures == self._figures:
-            self.duplicates += 1
+            self.left_out["duplicates"] += 1
             return None
         self._time_ns, self._figures = time_ns, figures
         return Ticker(self.exchange, self.symbol, time_ns, *_completed(figures))
 
     def state(self) -> TickerState:
-        """A copy to store, plain values only."""
+        """Return a copy to store, of plain values only."""
         return STATE_VERSION, self._time_ns, self._figures
 
 
 def _completed(figures: Figures) -> Figures:
-    """The figures with the change and its rate, where they follow from the prices."""
+    """Return the figures with the change and its rate, where they follow from the prices."""
     _, trade_price, _, _, previous, _, change, rate = figures
     if change is None and previous is not None and trade_price is not None:
         change = SUM.subtract(trade_price, previous)

@@ -45,6 +45,17 @@ class SpotTrade(msgspec.Struct, gc=False):
     price: Decimal
 
 
+class TextTimedTrade(msgspec.Struct, gc=False):
+    """A trade of the spot market whose time is text, as it has always been in frames."""
+
+    id: int
+    create_time_ms: str
+    side: Literal["buy", "sell"]
+    currency_pair: str
+    amount: Decimal
+    price: Decimal
+
+
 class FuturesTrade(msgspec.Struct, gc=False):
     """A trade of a contract, in a frame and in a body of REST: a negative size is a taker who sold.
 
@@ -71,6 +82,14 @@ class SpotTradeFrame(msgspec.Struct, gc=False):
     channel: Literal["spot.trades", "spot.trades_v2"]
     event: Literal["update"]
     result: SpotTrade
+
+
+class TextTimedTradeFrame(msgspec.Struct, gc=False):
+    """One trade of the spot market whose time is text."""
+
+    channel: Literal["spot.trades", "spot.trades_v2"]
+    event: Literal["update"]
+    result: TextTimedTrade
 
 
 class Rows(msgspec.Struct, gc=False):
@@ -262,6 +281,7 @@ class RestBook(msgspec.Struct, gc=False):
 
 # Not strict about types, because integers may come as text, in REST above all.
 spot_trade_frame: Final = msgspec.json.Decoder(SpotTradeFrame, strict=False)
+text_timed_trade_frame: Final = msgspec.json.Decoder(TextTimedTradeFrame, strict=False)
 spot_trade: Final = msgspec.json.Decoder(SpotTrade, strict=False)
 futures_trade_frame: Final = msgspec.json.Decoder(FuturesTradeFrame, strict=False)
 futures_trade: Final = msgspec.json.Decoder(FuturesTrade, strict=False)

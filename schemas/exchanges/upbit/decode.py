@@ -14,25 +14,25 @@ EXCHANGE: Final = "upbit"
 
 
 def kind(frame: bytes) -> Kind:
-    """What the frame carries; of a LIST frame, what its first message is."""
+    """Return what the frame carries; of a LIST frame, what its first message is."""
     return _upbit_format.kind(frame, EXCHANGE)
 
 
 def decode_trades(frame: bytes, feed: Feed) -> list[Trade]:  # noqa: ARG001  # the interface's
-    """The trades of the frame, in its order."""
+    """Return the trades of the frame, in its order."""
     return _upbit_format.trades(frame, EXCHANGE)
 
 
 def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
-    """The tickers of the frame, full, or flattened by a collector."""
+    """Return the tickers of the frame, full, or flattened by a collector."""
     return _upbit_format.tickers(frame, feed)
 
 
 def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:  # noqa: ARG001  # the interface's
-    """The order books of the frame, each whole: a unit pairs an ask with a bid by rank only."""
+    """Return the order books of the frame, each whole: a unit pairs ask and bid by rank only."""
     return _upbit_format.books(frame, EXCHANGE)
 
 
 def decode_book_columns(frame: bytes) -> BookColumns | None:
-    """The one order book of the frame, unchecked; `None` for any other frame."""
+    """Return the one order book of the frame, unchecked, or `None`."""
     return _upbit_format.book_columns(frame)

@@ -109,7 +109,7 @@ class TestTrades:
         [
             (b'"ASK"', b'"1"', "`$.ask_bid`"),
             (b'"862683813820523888"', b"1.5", "`$.sequential_id`"),
-            (b'"trade_volume":0.00022664', b'"trade_volume":0', "size 0"),
+            (b'"trade_volume":0.00022664', b'"trade_volume":-1', "size -1"),
         ],
     )
     def test_a_broken_field_is_named(self, old: bytes, new: bytes, named: str) -> None:

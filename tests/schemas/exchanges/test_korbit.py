@@ -76,7 +76,7 @@ class TestTrades:
             (b'"isBuyerTaker":true,', b"", "`isBuyerTaker`"),
             (b'"98909000"', b'"x"', "`$.data[0].price`"),
             (b'"98909000"', b'"-1"', "price -1"),
-            (b'"0.00146702"', b'"0"', "size 0"),
+            (b'"0.00146702"', b'"-1"', "size -1"),
             (b":1700000001239", b":1700000001", "1700000001"),
             (b":123456", b':"a"', "`$.data[0].tradeId`"),
             (b"btc_krw", b"btckrw", "BTCKRW"),

@@ -8,8 +8,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflows.domain.tickers.ticker import FIGURES, SymbolTicker
-from schemas.records import Ticker, TickerUpdate
+from dataflows.domain.tickers.ticker import SymbolTicker
+from schemas.records import TICKER_FIGURES, Ticker, TickerUpdate
 
 
 def update(**figures: str | None) -> TickerUpdate:
@@ -66,7 +66,7 @@ class TestDerived:
 
     def test_a_ticker_of_an_untraded_market_says_nothing(self) -> None:
         ticker = only(update())
-        assert {getattr(ticker, name) for name in FIGURES} == {None}
+        assert {getattr(ticker, name) for name in TICKER_FIGURES} == {None}
 
 
 class TestDeltas:
@@ -80,7 +80,7 @@ class TestDeltas:
     def test_a_delta_waits_for_the_first_whole_ticker(self) -> None:
         symbol = SymbolTicker("bybit", "BTC-USDT")
         assert symbol.apply(1, delta(trade_price="90")) is None
-        assert symbol.waiting == 1
+        assert symbol.left_out["waiting"] == 1
         assert symbol.apply(1, whole()) is not None
 
     def test_a_whole_ticker_forgets_what_was_before(self) -> None:
@@ -94,13 +94,13 @@ class TestOrder:
         symbol = SymbolTicker("okx", "BTC-USDT")
         symbol.apply(5, whole())
         assert symbol.apply(4, whole(trade_price="111")) is None
-        assert symbol.late == 1
+        assert symbol.left_out["late"] == 1
 
     def test_the_same_ticker_again_is_left_out(self) -> None:
         symbol = SymbolTicker("okx", "BTC-USDT")
         symbol.apply(5, whole())
         assert symbol.apply(5, whole()) is None
-        assert symbol.duplicates == 1
+        assert symbol.left_out["duplicates"] == 1
 
     def test_another_ticker_of_the_same_time_counts(self) -> None:
         _, second = applied([(5, whole()), (5, whole(trade_price="111"))])

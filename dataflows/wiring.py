@@ -1,0 +1,115 @@
+"""What the dataflows share: their source, their sinks, and what becomes of refused records."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
+
+import bytewax.operators as op
+from bytewax.operators import KeyedStream
+
+from connectors.kafka.dead_letters import dead_letter_records
+from connectors.kafka.sink import KafkaSink, OutRecord
+from connectors.kafka.source import KafkaSource, Reader
+from connectors.postgres.sink import PostgresSink
+from connectors.postgres.tables import R, Table
+from connectors.process.environment import Environment
+from dataflows.operators.keys import keep_type
+from schemas.records import DeadLetter
+from schemas.settings import RawKind, Settings
+
+X = TypeVar("X")
+Row = TypeVar("Row", bound="OfSymbol")
+
+ProcessedKind: TypeAlias = Literal["ticker", "orderbook", "taker_volume", "audit"]
+
+MakeRawReader: TypeAlias = Callable[[Settings, str, str, int, Any], Reader[X]]
+"""Makes a reader of settings, region, topic, partition and stored state."""
+
+NO_LIMIT: Final = 100_000
+
+
+class OfSymbol(Protocol):
+    """A record of one symbol."""
+
+    @property
+    def exchange(self) -> str:
+        """The exchange id."""
+        ...
+
+    @property
+    def symbol(self) -> str:
+        """The canonical symbol."""
+        ...
+
+
+def raw_source(
+    environment: Environment,
+    settings: Settings,
+    kind: RawKind,
+    make_reader: MakeRawReader[X],
+    max_messages: int = NO_LIMIT,
+) -> KafkaSource[X]:
+    """Return the source of the raw topics of one kind, in all regions.
+
+    Args:
+        environment: Names the broker, the shard and the end.
+        settings: Name topics and groups.
+        kind: Of the raw data.
+        make_reader: Makes the reader of a partition.
+        max_messages: How many records are read at once, at most.
+    """
+    regions = settings.regions.items()
+    region_of = {getattr(region.topics, kind): name for name, region in regions}
+
+    def reader_of(topic: str, partition: int, state: Any) -> Reader[X]:
+        return make_reader(settings, region_of[topic], topic, partition, state)
+
+    return KafkaSource(
+        environment.require_kafka(),
+        {getattr(region.topics, kind): getattr(region.groups, kind) for _, region in regions},
+        reader_of,
+        settings.kafka.with_batch_messages(max_messages),
+        shard=environment.shard,
+        stop_at_end=environment.stop_at_end,
+    )
+
+
+def dead_letters(read: KeyedStream[Any]) -> KeyedStream[list[OutRecord]]:
+    """Return the records of what a reader refused, for the dead-letter topics."""
+    letters = op.flat_map_batch("dead_letters", read, keep_type(DeadLetter))
+    return op.map_value("encode_dead_letters", letters, dead_letter_records)
+
+
+def processed_records(
+    settings: Settings,
+    kind: ProcessedKind,
+    encode: Callable[[Sequence[Row], Settings], list[bytes]],
+) -> Callable[[Sequence[Row]], list[OutRecord]]:
+    """Return what makes Kafka records of one symbol's rows.
+
+    They go to the processed topic of their region, on the first partition that their exchange
+    owns.
+
+    Args:
+        settings: Name topics and partitions.
+        kind: Of the processed data.
+        encode: Makes the values.
+    """
+
+    def records(rows: Sequence[Row]) -> list[OutRecord]:
+        exchange = rows[0].exchange
+        topic = getattr(settings.region_of(exchange).processed, kind)
+        partition = settings.exchanges[exchange].partitions[0]
+        key = f"{exchange}:{rows[0].symbol}".encode()
+        return [OutRecord(topic, partition, key, value) for value in encode(rows, settings)]
+
+    return records
+
+
+def kafka_sink(environment: Environment, settings: Settings) -> KafkaSink:
+    """Return the sink of all topics."""
+    return KafkaSink(environment.require_kafka(), settings.kafka.delivery_timeout_ms)
+
+
+def table_sink(environment: Environment, settings: Settings, table: Table[R]) -> PostgresSink[R]:
+    """Return the sink of a table."""
+    return PostgresSink(environment.require_postgres(), settings.postgres, table)
