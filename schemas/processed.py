@@ -62,12 +62,12 @@ _taker_volume = msgspec.json.Decoder(TakerVolumeRecord)
 
 
 def coin_of(symbol: str) -> str:
-    """The base currency of a canonical symbol."""
+    """Return the base currency of a canonical symbol."""
     return symbol.partition("-")[0]
 
 
 def encode_taker_volume(row: TakerVolume, settings: Settings) -> bytes:
-    """The record of a row for `Region.*_TakerVolumePreprocessing`."""
+    """Return the record of a row for `Region.*_TakerVolumePreprocessing`."""
     exchange = settings.exchanges[row.exchange]
     record = TakerVolumeRecord(
         exchange.region,
@@ -96,7 +96,7 @@ def encode_taker_volume(row: TakerVolume, settings: Settings) -> bytes:
 
 
 def decode_taker_volume(line: bytes, settings: Settings) -> TakerVolume:
-    """The row that :func:`encode_taker_volume` made the record of.
+    """Return the row that :func:`encode_taker_volume` made the record of.
 
     Raises:
         DecodeError: It is no such record.
@@ -126,7 +126,7 @@ def decode_taker_volume(line: bytes, settings: Settings) -> TakerVolume:
 
 
 def decode_ticker(line: bytes, settings: Settings) -> Ticker:
-    """The ticker that :func:`encode_tickers` made the record of.
+    """Return the ticker that :func:`encode_tickers` made the record of.
 
     Raises:
         DecodeError: It is no such record.
@@ -228,9 +228,9 @@ _FIGURES = ",".join(f'"{name}":"%s"' for name in TickerFigures.__struct_fields__
 
 
 def encode_tickers(tickers: Sequence[Ticker], settings: Settings) -> list[bytes]:
-    """The records of one market's tickers for `Region.*_TickerPreprocessing`.
+    """Return the records of one market's tickers for `Region.*_TickerPreprocessing`.
 
-    Written out by hand, as those of order books are.
+    Written out by hand, as those of order books are; a test reads them back.
     """
     head, tail = _common_text(tickers[0].exchange, tickers[0].symbol, settings)
     return [
@@ -255,13 +255,56 @@ def _milliseconds(time_ns: int) -> str:
     return f"{whole}.{fraction}"
 
 
+class OrderbookRecord(msgspec.Struct, frozen=True, gc=False):
+    """The state of one book after an update that changed it; numbers are JSON numbers, exact."""
+
+    region: str
+    market: str
+    coin_symbol: str
+    highest_bid: Decimal | None
+    lowest_ask: Decimal | None
+    spread: Decimal | None
+    total_bid_volume: Decimal
+    total_ask_volume: Decimal
+    timestamp: str
+    """UTC, to the microsecond: `2024-10-23 10:25:00.050791+00:00`."""
+    symbol: str
+    bid_levels: int
+    ask_levels: int
+    is_crossed: bool
+    sequence: int | None
+
+
+def orderbook_record(book: BookSummary, settings: Settings) -> OrderbookRecord:
+    """Return the record of one state, which :func:`encode_orderbooks` writes out."""
+    exchange = settings.exchanges[book.exchange]
+    seconds, rest_ns = divmod(book.time_ns, NS_PER_SECOND)
+    return OrderbookRecord(
+        region=exchange.region,
+        market=exchange.market,
+        coin_symbol=coin_of(book.symbol),
+        highest_bid=book.highest_bid,
+        lowest_ask=book.lowest_ask,
+        spread=book.spread,
+        total_bid_volume=book.total_bid_volume,
+        total_ask_volume=book.total_ask_volume,
+        timestamp=f"{_second(seconds)}.{rest_ns // NS_PER_US:06d}+00:00",
+        symbol=book.symbol,
+        bid_levels=book.bid_levels,
+        ask_levels=book.ask_levels,
+        is_crossed=book.is_crossed,
+        sequence=book.sequence,
+    )
+
+
 def encode_orderbooks(summaries: Sequence[BookSummary], settings: Settings) -> list[bytes]:
-    """The records of one book's states for `Region.*_OrderbookPreprocessing`.
+    """Return the records of one book's states for `Region.*_OrderbookPreprocessing`.
 
     Numbers are JSON numbers with the exact digits, without trailing zeros: a sum keeps the longest
     fraction that was ever in it, and the same book must read the same, whatever came before.
-    Written out by hand, because most of such a record is that of the state before, and there is
-    one for each update.
+    Written out by hand for this form of its numbers, which no encoder has, and because most of
+    such a record is that of the state before: bids, asks and totals that are the same objects are
+    the same text. A test holds it equal to :class:`OrderbookRecord`.
     """
     head, tail = _common_text(summaries[0].exchange, summaries[0].symbol, settings)
     records: list[bytes] = []
@@ -291,7 +334,7 @@ def encode_orderbooks(summaries: Sequence[BookSummary], settings: Settings) -> l
 
 
 def _common_text(exchange_id: str, symbol: str, settings: Settings) -> tuple[str, str]:
-    """What the records of one market begin with, and their field `symbol`."""
+    """Return what the records of one market begin with, and their field `symbol`."""
     exchange = settings.exchanges[exchange_id]
     names = {"region": exchange.region, "market": exchange.market, "coin_symbol": coin_of(symbol)}
     head = _encoder.encode(names).decode().removesuffix("}")
@@ -299,7 +342,7 @@ def _common_text(exchange_id: str, symbol: str, settings: Settings) -> tuple[str
 
 
 def encode_snapshot_request(request: SnapshotRequest) -> bytes:
-    """The record of a request for the collector."""
+    """Return the record of a request for the collector."""
     return _encoder.encode(request)
 
 
@@ -312,5 +355,5 @@ def _number(value: Decimal | None) -> str:
 
 @lru_cache(maxsize=16)
 def _second(seconds: int) -> str:
-    """`2024-10-23 10:25:00`, as the other consumers of these topics know it."""
+    """Return `2024-10-23 10:25:00`, as the other consumers of these topics know it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

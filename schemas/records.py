@@ -7,7 +7,8 @@ hold no reference cycles, which lets the garbage collector ignore them (``gc=Fal
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Final, Literal, TypeAlias, TypeVar
+from types import NoneType
+from typing import Final, Literal, TypeAlias, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -19,6 +20,18 @@ Product: TypeAlias = Literal["spot", "linear", "inverse"]
 TradeId: TypeAlias = int | str
 
 R = TypeVar("R")
+
+
+def kinds_of(record: type[msgspec.Struct]) -> dict[str, type]:
+    """Return what each field of a record holds, where it holds anything.
+
+    The columns of tables and of Parquet files follow from it: a field is written down once.
+    """
+    kinds = {}
+    for field in msgspec.structs.fields(record):
+        options = [kind for kind in get_args(field.type) if kind is not NoneType] or [field.type]
+        kinds[field.name] = get_origin(options[0]) or options[0]
+    return kinds
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):

@@ -13,6 +13,8 @@ import msgspec
 
 from schemas.archive import FIRST_GENERATION, ArchivedRecord
 from schemas.errors import SettingsError
+from schemas.processed import OrderbookRecord
+from schemas.records import TakerVolume, Ticker, kinds_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,48 +24,20 @@ MAX_DIGITS: Final = {"decimal128": 38, "decimal256": 76}
 
 _decode: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
-# Fields of the records by what they are; all others stay in the line.
 _TEXTS: Final = ("region", "market", "coin_symbol", "symbol")
-_NUMBERS: Final[dict[str, tuple[str, ...]]] = {
-    "ticker": (
-        "opening_price",
-        "trade_price",
-        "max_price",
-        "min_price",
-        "prev_closing_price",
-        "acc_trade_volume_24h",
-        "signed_change_price",
-        "signed_change_rate",
-    ),
-    "orderbook": (
-        "highest_bid",
-        "lowest_ask",
-        "spread",
-        "total_bid_volume",
-        "total_ask_volume",
-    ),
-    "taker_volume": (
-        "taker_buy_volume",
-        "taker_sell_volume",
-        "taker_buy_notional",
-        "taker_sell_notional",
-        "open",
-        "high",
-        "low",
-        "close",
-        "vwap",
-    ),
+# Their times are one column, `time`; what is in no column is in the line.
+_TIMES: Final = ("minute", "time_ns")
+_RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
+    "ticker": Ticker,
+    "orderbook": OrderbookRecord,
+    "taker_volume": TakerVolume,
 }
-_COUNTS: Final[dict[str, tuple[str, ...]]] = {
-    "ticker": (),
-    "orderbook": ("bid_levels", "ask_levels", "sequence"),
-    "taker_volume": ("buy_count", "sell_count", "revision", "late_trades", "duplicate_trades"),
-}
-_FLAGS: Final[dict[str, tuple[str, ...]]] = {
-    "ticker": (),
-    "orderbook": ("is_crossed",),
-    "taker_volume": ("is_final",),
-}
+
+
+def _names(kind: str, held: type) -> list[str]:
+    """Return the fields of a kind's records that hold numbers, counts or flags."""
+    kinds = kinds_of(_RECORDS[kind])
+    return [name for name, found in kinds.items() if found is held and name not in _TIMES]
 
 
 def read_parquet(client: "S3Client", bucket: str, key: str) -> list[ArchivedRecord]:
@@ -99,11 +73,11 @@ def to_table(records: Sequence[ArchivedRecord], kind: str) -> "pa.Table":
     }
     for name in _TEXTS:
         columns[name] = pa.array([_of_type(f.get(name), str) for f in fields], pa.string())
-    for name in _NUMBERS[kind]:
+    for name in _names(kind, Decimal):
         columns[name] = _decimals([_decimal(f.get(name)) for f in fields])
-    for name in _COUNTS[kind]:
+    for name in _names(kind, int):
         columns[name] = pa.array([_of_type(f.get(name), int) for f in fields], pa.int64())
-    for name in _FLAGS[kind]:
+    for name in _names(kind, bool):
         columns[name] = pa.array([_of_type(f.get(name), bool) for f in fields], pa.bool_())
     columns["line"] = pa.array([record.line for _, record in rows], pa.binary())
     return pa.table(columns)

@@ -5,18 +5,21 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import DecodeError
 from schemas.numbers import SUM
 from schemas.processed import (
+    OrderbookRecord,
     decode_taker_volume,
     decode_ticker,
     encode_orderbooks,
     encode_taker_volume,
     encode_tickers,
+    orderbook_record,
 )
 from schemas.records import BookSummary, TakerVolume, Ticker
 from schemas.settings import parse_settings
@@ -121,3 +124,36 @@ def test_a_state_of_a_book_reads_the_same_whatever_was_in_its_sums() -> None:
         "symbol": "BTC-USDT", "bid_levels": "1", "ask_levels": "2", "is_crossed": False,
         "sequence": None,
     }  # fmt: skip
+
+
+def spread_of(book: BookSummary) -> Decimal | None:
+    bid, ask = book.highest_bid, book.lowest_ask
+    return None if bid is None or ask is None else SUM.subtract(ask, bid)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.builds(
+            BookSummary, st.just("okx"), st.just("BTC-USDT"), st.integers(10**18, 2 * 10**18),
+            PERHAPS, PERHAPS, PERHAPS, NUMBERS, NUMBERS, COUNTS, COUNTS, st.booleans(),
+            st.none() | COUNTS,
+        ),
+        min_size=1, max_size=4,
+    ),
+    st.lists(st.booleans(), max_size=4),
+)  # fmt: skip
+def test_order_books_are_written_as_their_record_is_encoded(
+    books: list[BookSummary], repeats: list[bool]
+) -> None:
+    for at, same in enumerate(repeats[: len(books) - 1], 1):
+        if same:  # most states keep the numbers of the one before, which are not written anew
+            books[at] = msgspec.structs.replace(books[at - 1], time_ns=books[at].time_ns)
+    books = [msgspec.structs.replace(book, spread=spread_of(book)) for book in books]
+    encode = msgspec.json.Encoder(decimal_format="number").encode
+    plain = [encode(orderbook_record(book, SETTINGS)) for book in books]
+    exactly = {"parse_float": Decimal, "parse_int": Decimal}
+    for written, expected in zip(encode_orderbooks(books, SETTINGS), plain, strict=True):
+        found = json.loads(written, **exactly)
+        assert found == json.loads(expected, **exactly)
+        assert list(found) == list(OrderbookRecord.__struct_fields__)
