@@ -152,8 +152,7 @@ def test_order_books_are_written_as_their_record_is_encoded(
     books = [msgspec.structs.replace(book, spread=spread_of(book)) for book in books]
     encode = msgspec.json.Encoder(decimal_format="number").encode
     plain = [encode(orderbook_record(book, SETTINGS)) for book in books]
-    exactly = {"parse_float": Decimal, "parse_int": Decimal}
     for written, expected in zip(encode_orderbooks(books, SETTINGS), plain, strict=True):
-        found = json.loads(written, **exactly)
-        assert found == json.loads(expected, **exactly)
+        found = json.loads(written, parse_float=Decimal, parse_int=Decimal)
+        assert found == json.loads(expected, parse_float=Decimal, parse_int=Decimal)
         assert list(found) == list(OrderbookRecord.__struct_fields__)
