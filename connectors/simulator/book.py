@@ -1,7 +1,6 @@
 """An order book in integers: each side's levels by price, the best at the end of a sorted list."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
 
 Levels = list[tuple[int, int]]
 """Prices in ticks and sizes in lots, best first. In changes, a size of zero removes the price."""
@@ -56,8 +55,13 @@ class Side:
 
     def top(self, depth: int) -> Levels:
         """Return the best levels, best first."""
-        sizes = self.sizes
-        return [(abs(key), sizes[key]) for key in self.keys[: -depth - 1 : -1]]
+        keys = self.keys[: -depth - 1 : -1]
+        return list(zip(map(abs, keys), map(self.sizes.__getitem__, keys), strict=True))
+
+    def shown(self, depth: int) -> dict[int, int]:
+        """Return the sizes of the best levels by their keys, best first."""
+        keys = self.keys[: -depth - 1 : -1]
+        return dict(zip(keys, map(self.sizes.__getitem__, keys), strict=True))
 
 
 class View:
@@ -71,6 +75,7 @@ class View:
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
+        # By the keys of the sides.
         self.bids: dict[int, int] = {}
         self.asks: dict[int, int] = {}
         self.version = -1
@@ -80,24 +85,18 @@ class View:
 
     def move_to(self, bids: Side, asks: Side) -> tuple[Levels, Levels]:
         """Show the book as it is now; return what changed of its bids and asks."""
-        new_bids = dict(bids.top(self.depth))
-        new_asks = dict(asks.top(self.depth))
-        changed = (
-            list(_changes(self.bids, new_bids)),
-            list(_changes(self.asks, new_asks)),
-        )
+        new_bids, new_asks = bids.shown(self.depth), asks.shown(self.depth)
+        changed = _changes(self.bids, new_bids), _changes(self.asks, new_asks)
         self.bids, self.asks = new_bids, new_asks
         return changed
 
     def levels(self) -> tuple[Levels, Levels]:
         """Return what was shown last, best first."""
-        return list(self.bids.items()), list(self.asks.items())
+        asks = [(-key, lots) for key, lots in self.asks.items()]
+        return list(self.bids.items()), asks
 
 
-def _changes(before: dict[int, int], after: dict[int, int]) -> Iterator[tuple[int, int]]:
-    for tick, _ in before.items() - after.items():
-        if tick not in after:
-            yield tick, 0
-    for tick, lots in after.items():
-        if before.get(tick) != lots:
-            yield tick, lots
+def _changes(before: dict[int, int], after: dict[int, int]) -> Levels:
+    """Return the levels that are gone, then those that are new or have another size."""
+    gone = [(abs(key), 0) for key in before.keys() - after.keys()]
+    return gone + [(abs(key), lots) for key, lots in after.items() - before.items()]

@@ -1,5 +1,6 @@
 """Where one market meets its subscribers: its streams, its texts, its record of trades."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -88,6 +89,8 @@ class Desk:
         self.instrument: Instrument = market.instrument
         instrument = market.instrument
         self.native = instrument.native.encode()
+        self.salt = _salt(instrument.key)
+        """A number of its own that is the same in every run."""
         self.price = Texts(instrument.price_decimals, styles.price, instrument.tick)
         self.size = Texts(instrument.size_decimals, styles.size, instrument.lot)
         self.other_price = Texts(instrument.price_decimals, styles.other_price, instrument.tick)
@@ -161,3 +164,8 @@ class Desk:
         """Return the start and the sums of the minute that a time is in."""
         start_ms = time_ms - time_ms % 60_000
         return start_ms, self.tape.minutes.get(start_ms) or Candle(self.tape.day.close)
+
+
+def _salt(key: str) -> int:
+    digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
+    return int.from_bytes(digest)

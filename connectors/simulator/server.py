@@ -26,7 +26,7 @@ from connectors.simulator.websocket import (
 )
 from schemas.errors import SettingsError
 
-TICK_S: Final = 0.008
+TICK_S: Final = 0.01
 """Between two batches: one write for each connection."""
 MAX_UNSENT: Final = 64 * 1024 * 1024
 """A client that reads slower than this bound allows is closed, as exchanges do."""

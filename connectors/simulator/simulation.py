@@ -16,7 +16,7 @@ from connectors.simulator.websocket import frame
 
 MAX_TRADES: Final = 2_000_000
 """Kept for the REST interfaces, of all markets together: about 80 MB."""
-WARM_UP_MS: Final = 10_000
+WARM_UP_MS: Final = 2_000
 """So long the markets have been open when the first client comes."""
 MAX_STEP_MS: Final = 500
 """The most that is caught up at once, so that requests are answered meanwhile."""

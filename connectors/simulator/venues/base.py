@@ -226,14 +226,6 @@ def parsed(message: bytes) -> Any:
 def uuid(desk: Desk, trade_id: int) -> bytes:
     """Return a name that looks random and is always the same for one trade."""
     mixed = (trade_id + 1) * 0x9E3779B97F4A7C15F39CC0605CEDC835
-    mixed = (mixed ^ hash_of(desk)) & (2**128 - 1)
+    mixed = (mixed ^ desk.salt) & (2**128 - 1)
     text = b"%032x" % mixed
     return b"%b-%b-%b-%b-%b" % (text[:8], text[8:12], text[12:16], text[16:20], text[20:])
-
-
-def hash_of(desk: Desk) -> int:
-    """Return a number for a market that does not change from run to run."""
-    found = 0xCBF29CE484222325
-    for byte in desk.instrument.key.encode():
-        found = ((found ^ byte) * 0x100000001B3) & (2**64 - 1)
-    return found * found

@@ -255,7 +255,7 @@ class Upbit(Venue):
 
     def _trades(self, stream: Stream, fills: Sequence[Fill], stream_type: bytes) -> list[bytes]:
         desk, text = stream.desk, self._templates["trade", stream.form.startswith("SIMPLE")]
-        opening, _, _ = desk.change()
+        opening = desk.tape.opening
         price, size, market = desk.price, desk.size, desk.market
         bid, ask = market.bids.best(), market.asks.best()
         values = {

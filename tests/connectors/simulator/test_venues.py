@@ -62,7 +62,7 @@ def joined(fills: list[Fill]) -> list[Fill]:
 
 @pytest.mark.parametrize(("exchange", "product"), FEEDS)
 def test_frames_hold_exactly_the_trades(exchange: str, product: Product) -> None:
-    simulated = simulation()
+    simulated = simulation(coins=2)
     client, instruments = subscribed(simulated, exchange, product, "trade")
     assert instruments
     client.take()  # snapshots of earlier trades
@@ -75,6 +75,7 @@ def test_frames_hold_exactly_the_trades(exchange: str, product: Product) -> None
             if decoder.kind(frame) == "trade":
                 for trade in decoder.decode_trades(frame, feed):
                     read[trade.symbol].append(as_read(trade))
+    assert sum(map(len, read.values())) > 20
     venue = simulated.venues[exchange]
     for instrument in instruments:
         desk = desk_of(simulated, exchange, instrument)
@@ -82,7 +83,6 @@ def test_frames_hold_exactly_the_trades(exchange: str, product: Product) -> None
         if exchange == "okx":
             fills = joined(fills)
         told = [as_told(desk, fill, venue.trade_id(desk, fill)) for fill in fills]
-        assert told
         assert read[instrument.symbol] == told
 
 
@@ -97,7 +97,7 @@ def test_books_equal_the_model_at_each_step(exchange: str, product: Product) -> 
     waiting = {i.symbol for i in instruments}
     checked = 0
     # What is sent at once shows the model before any time passes.
-    for frames in chain([client.take()], client.run(4_000)):
+    for frames in chain([client.take()], client.run(2_500)):
         for frame in frames:
             for update in decoder.decode_books(frame, feed):
                 book = books[update.symbol]
@@ -110,7 +110,7 @@ def test_books_equal_the_model_at_each_step(exchange: str, product: Product) -> 
                 compare(book, desks[update.symbol], update.depth)
                 checked += 1
     assert not waiting
-    assert checked > 75
+    assert checked > 40
 
 
 def inject(simulated: object, exchange: str, product: Product, book: Book, symbol: str) -> None:
