@@ -152,10 +152,12 @@ async function catchUp() {
   try {
     if (data.isLoaded) await data.catchUp();
     else await data.load(newestMinute());
+    const wasAway = page.needsCatchUp;
     page.needsCatchUp = false;
     page.status.sleptS = 0;
     answered();
     if (!page.symbols.length) await loadMarkets();
+    if (wasAway || page.status.missing) void slowly();
   } catch (error) {
     if (page.data === data) failed(error);
   } finally {

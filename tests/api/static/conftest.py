@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from connectors.process.environment import Environment
 from schemas.settings import Settings
@@ -25,6 +25,8 @@ QUIET = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 HOURS = 5
+# The machine may be busy; a page that is right answers in a fraction of it.
+expect.set_options(timeout=20_000)
 
 
 def find_browser() -> str:
