@@ -13,7 +13,7 @@ UV := $(STATE)/bootstrap/bin/uv
 BOOTSTRAPPED := $(STATE)/bootstrap/uv-$(UV_VERSION)
 INSTALLED := .venv/installed
 
-.PHONY: help run live test test-k8s fuzz soak bench up down lint
+.PHONY: help run live test test-k8s fuzz soak bench screenshots up down lint
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ soak: $(INSTALLED) ## An hour of accelerated traffic with a random fault every m
 
 bench: $(INSTALLED) ## Run the benchmarks, beside the peers
 	@.venv/bin/python -m tests.bench $(ARGS)
+
+screenshots: $(INSTALLED) ## Take the pictures of the dashboard in the README anew
+	@.venv/bin/python -m tests.api.static.pictures $(ARGS)
 
 up: $(INSTALLED) ## Start Kafka, PostgreSQL and MinIO in the background
 	@.venv/bin/marketflow up $(ARGS)

@@ -1,12 +1,8 @@
 """The dashboard in a real browser, on an API and a PostgreSQL of its own."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,32 +12,12 @@ from connectors.process.environment import Environment
 from schemas.settings import Settings
 from tests.api.conftest import new_database
 from tests.api.helpers import prepare, serving
+from tests.api.static.chromium import QUIET, find_browser
 from tests.api.static.market import Market, fill, this_minute, with_outages, write_events
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-# Nothing of the browser's own goes out, and no sandbox where the tests run as root.
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 HOURS = 5
 # The machine may be busy; a page that is right answers in a fraction of it.
 expect.set_options(timeout=20_000)
-
-
-def find_browser() -> str:
-    """Return a Chromium of this machine; install Debian's where there is none and we may."""
-    for name in NAMES:
-        if path := shutil.which(name):
-            return path
-    assert os.geteuid() == 0, (
-        "the dashboard's tests need a Chromium: apt install chromium fonts-noto-cjk"
-    )
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", "update", "-qq"], check=True, env=quiet)
-    packages = ["chromium", "fonts-noto-cjk"]
-    subprocess.run(["apt-get", "install", "-y", "-qq", *packages], check=True, env=quiet)
-    return str(shutil.which("chromium"))
 
 
 @pytest.fixture(scope="session")
@@ -108,10 +84,3 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
         yield open_
     assert failures == []
-
-
-def shots() -> Path:
-    """Return the folder for pictures of a failed comparison."""
-    folder = Path(".pytest_cache") / "dashboard"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -6,7 +6,7 @@ The same seed gives the same minutes. Some are missing, some incomplete, as afte
 import argparse
 import math
 import random
-import time
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -25,7 +25,12 @@ Columns = dict[str, object]
 
 def markets() -> list[tuple[str, str, float, float]]:
     """Return exchange, symbol, share of the volume, and how far its price is off in 1/10,000."""
-    korea = (("upbit", 1.0, 3.0), ("bithumb", 0.5, 5.0), ("korbit", 0.02, -6.0))
+    korea = (
+        ("upbit", 1.0, 3.0),
+        ("bithumb", 0.5, 5.0),
+        ("korbit", 0.02, -6.0),
+        ("coinone", 0.05, 2.0),
+    )
     listed = [
         (code, f"{base}-KRW", share, bps) for code, share, bps in korea for base in (*SPOT, "USDT")
     ]
@@ -211,7 +216,8 @@ def fill(dsn: str, market: Market, first: int, last: int) -> None:
         for minute in range(first, last, 60):
             market.step()
             rows += market.rows(minute)
-        write(connection, rows)
+        if rows:
+            write(connection, rows)
 
 
 def this_minute() -> int:
@@ -283,16 +289,24 @@ def main() -> None:
     fill(dsn, market, now - int(arguments.hours * 60) * 60, now)
     with psycopg.connect(dsn) as connection:
         write_events(connection, events)
-    live(dsn, market)
+    live(dsn, market, now, threading.Event())
 
 
-def live(dsn: str, market: Market) -> None:
-    """Write the open minute each second, and make it final when it is over."""
+def live(dsn: str, market: Market, since: int, stop: threading.Event) -> None:
+    """Write the open minute each second, and make it final when it is over.
+
+    Args:
+        dsn: Of the database.
+        market: It goes on where it is.
+        since: End of what has been written.
+        stop: Ends it.
+    """
     opened = this_minute()
+    fill(dsn, market, since, opened)
     market.step()
     whole = list(market.rows(opened))
     with psycopg.connect(dsn) as connection:
-        while True:
+        while not stop.wait(1):
             minute = this_minute()
             if minute != opened:
                 write(connection, whole)
@@ -310,7 +324,6 @@ def live(dsn: str, market: Market) -> None:
                 close = round(float(str(row["close"])) * wobble, 1)
                 rows.append({**row, **scaled, "close": close})
             write(connection, rows, is_final=False, books=False)
-            time.sleep(1)
 
 
 if __name__ == "__main__":
