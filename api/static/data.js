@@ -241,8 +241,8 @@ export class Data {
     return totals.size;
   }
 
-  /** Ask for all that may have been missed, however long ago it was whole. */
-  async catchUp() {
+  /** Ask for all that may have been missed, however long ago it was whole. @param {number | null} newest As for `load`. */
+  async catchUp(newest) {
     const now = serverNow();
     const away = now - this.wholeSince;
     await this.loadRecent(away < 60 ? OVERLAP_S : RECENT_S);
@@ -252,7 +252,7 @@ export class Data {
     if (this.isEmpty || !bars.first || to - bars.last.time > MAX_FINE_BARS * span) {
       // Nothing was there, or so long ago that a new beginning is less.
       this.deltas.clear();
-      await this.load(null);
+      await this.load(newest);
       return;
     }
     // Late trades revise minutes for an hour.

@@ -21,6 +21,7 @@ import { DEFAULT_VIEW, formatView, INTERVALS, parseView, remember, remembered } 
 const FLUSH_MS = matchMedia("(max-width: 560px)").matches ? 500 : 250;
 const REFRESH_MS = 3_000;
 const SLOW_MS = 15_000;
+const MARKETS_MS = 60_000;
 const RETRY_MS = 4_000;
 const DAY_S = 86_400;
 const FOURTHS = /** @type {const} */ (["premium", "spread", "depth"]);
@@ -150,13 +151,13 @@ async function catchUp() {
   page.isCatchingUp = true;
   const { data } = page;
   try {
-    if (data.isLoaded) await data.catchUp();
+    if (!page.symbols.length || data.isEmpty) await loadMarkets();
+    if (data.isLoaded) await data.catchUp(newestMinute());
     else await data.load(newestMinute());
     const wasAway = page.needsCatchUp;
     page.needsCatchUp = false;
     page.status.sleptS = 0;
     answered();
-    if (!page.symbols.length) await loadMarkets();
     if (wasAway || page.status.missing) void slowly();
   } catch (error) {
     if (page.data === data) failed(error);
@@ -447,6 +448,7 @@ async function start() {
   every(REFRESH_MS, () => table.show(page.data));
   every(REFRESH_MS, () => page.data.mend());
   every(SLOW_MS, slowly);
+  every(MARKETS_MS, loadMarkets);
   every(RETRY_MS, () => (page.needsCatchUp || page.data.isEmpty ? catchUp() : undefined));
 }
 

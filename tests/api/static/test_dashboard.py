@@ -373,3 +373,15 @@ def serious(page: Page, context: str | None = None, *rules: str) -> None:
         for each in found
         if each["impact"] in {"serious", "critical"}
     ] == []
+
+
+def test_old_minutes_are_shown_as_old(
+    open_page: Open, moved: tuple[str, str, str], site: Site
+) -> None:
+    url, dsn, _ = moved
+    ended = this_minute() - 20 * 3_600
+    fill(dsn, site.market, ended - 3_600, ended)
+    page = open_page(url)
+    expect(page.locator("#empty")).to_be_hidden()
+    expect(page.locator("#notices")).to_contain_text("No newer minute for 20 h")
+    eventually(page, "m.chart.price.data().length >= 60")
