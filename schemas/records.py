@@ -8,7 +8,7 @@ hold no reference cycles, which lets the garbage collector ignore them (``gc=Fal
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from types import NoneType
-from typing import Final, Literal, TypeAlias, TypeVar, get_args, get_origin
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -53,6 +53,15 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     """First id that the row covers, up to `trade_id`, at an exchange that publishes the same fills
     one by one and aggregated (OKX): `trade_id` itself for a single fill. `None`: no other row
     covers the id."""
+
+
+class TradeRun(NamedTuple):
+    """The trades of many frames."""
+
+    trades: list[Trade]
+    """In the order of the frames."""
+    counts: list[int] | None = None
+    """How many each frame holds; `None` for one each."""
 
 
 class TickerUpdate(msgspec.Struct, frozen=True, gc=False):

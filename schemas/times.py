@@ -6,6 +6,7 @@ are cut off, never rounded up, so that a trade cannot slip into the next minute.
 
 import decimal
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -71,6 +72,17 @@ def ns_of_ms(value: int | str | Decimal) -> int:
         if time_ns is not None:
             return time_ns
     return _scaled(value, NS_PER_MS, "milliseconds")
+
+
+def ns_of_all_ms(times_ms: Sequence[int]) -> list[int]:
+    """Return the nanoseconds of one or more times in Unix milliseconds.
+
+    Raises:
+        DecodeError: One is not of the years 2009 to 2100.
+    """
+    if min(times_ms) < _EARLIEST_MS or max(times_ms) >= _LATEST_MS:
+        raise DecodeError("times: expected milliseconds of the years 2009 to 2100")
+    return [time_ms * NS_PER_MS for time_ms in times_ms]
 
 
 def ns_of_us(value: int | str | Decimal) -> int:

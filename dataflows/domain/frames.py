@@ -4,7 +4,8 @@ Every dataflow of raw data begins with this; what it decodes, and what it makes 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from schemas.errors import DecodeError
@@ -25,17 +26,36 @@ SHORTEST_RUN: Final = 8
 
 T = TypeVar("T")
 Decode: TypeAlias = Callable[[bytes, Feed], list[T]]
-DecodeRun: TypeAlias = Callable[[Sequence[bytes], Feed], list[T] | None]
-"""One record for each frame, much faster than one by one; `None` where that is not what they
-hold, and :data:`Decode` has to say what they do."""
+DecodeRun: TypeAlias = Callable[[Sequence[bytes], Feed], tuple[list[T], list[int] | None] | None]
+"""Decodes many frames of one product at once, much faster than one by one: the records, and how
+many each frame holds, `None` for one each. `None` in all if it cannot: :data:`Decode` decides."""
 
 
 class Run(NamedTuple, Generic[T]):
-    """Frames of one exchange that hold one record each."""
+    """Frames of one exchange that were decoded together."""
 
     exchange: str
     messages: Sequence[RawMessage]
     records: list[T]
+    """In the order of the log but for products, which follow each other."""
+    counts: list[int] | None
+    """How many records each frame holds; `None` for one each."""
+    places: list[int] | None
+    """The places of the frames in `messages`, if their order is another one."""
+
+    def frames(self) -> Iterable[tuple[RawMessage, Sequence[T]]]:
+        """Return the messages with their records, in the order of the log."""
+        parts: Iterable[Sequence[T]] = zip(self.records)
+        if self.counts is not None:
+            records = iter(self.records)
+            parts = [list(islice(records, count)) for count in self.counts]
+        if self.places is not None:
+            parts = [part for _, part in sorted(zip(self.places, parts, strict=True), key=_place)]
+        return zip(self.messages, parts, strict=True)
+
+
+def _place(placed: tuple[int, object]) -> int:
+    return placed[0]
 
 
 class Batch(Generic[T]):
@@ -123,19 +143,47 @@ class FrameReader(Generic[T]):
         return [(key, self._dead_letter(*refused)) for refused in batch.refused.values()]
 
     def _read_run(self, messages: Sequence[RawMessage]) -> Run[T] | None:
-        """The batch as one run: a busy feed has one key, and sends little but trades."""
-        keys = {message.key() for message in messages}
-        if len(keys) > 1 or len(messages) < SHORTEST_RUN:
+        """Return the batch as one run: a busy partition sends little but trades of one exchange.
+
+        Keys with a symbol share a decode, because the frames name their markets: it takes two
+        thirds of the time of one frame after the other.
+        """
+        if len(messages) < SHORTEST_RUN:
             return None
+        keys = [message.key() for message in messages]
         try:
-            feed, decoder = self._records.feed(*keys)
+            routes = {key: self._records.feed(key) for key in set(keys)}
         except DecodeError:
             return None
+        feeds = {feed.product: (feed, decoder) for feed, decoder in routes.values()}
+        exchanges = {feed.exchange for feed, _ in routes.values()}
+        if len(exchanges) > 1:
+            return None
+        if len(feeds) == 1:
+            return self._decode_group(messages, *feeds.popitem()[1])
+        products = [routes[key][0].product for key in keys]
+        records: list[T] = []
+        counts: list[int] = []
+        places: list[int] = []
+        for product, route in feeds.items():
+            places_of = [at for at, each in enumerate(products) if each == product]
+            part = self._decode_group([messages[at] for at in places_of], *route)
+            if part is None:
+                return None
+            records += part.records
+            counts += part.counts or [1] * len(places_of)
+            places += places_of
+        return Run(exchanges.pop(), messages, records, counts, places)
+
+    def _decode_group(
+        self, messages: Sequence[RawMessage], feed: Feed, decoder: ExchangeDecoder
+    ) -> Run[T] | None:
+        """Return messages of one product as a run."""
         decode_run = self._decode_run_of(decoder)
         if decode_run is None:
             return None
-        records = decode_run([message.value() or b"" for message in messages], feed)
-        return None if records is None else Run(feed.exchange, messages, records)
+        found = decode_run([message.value() or b"" for message in messages], feed)
+        return None if found is None else Run(feed.exchange, messages, *found, None)
 
     def _read_envelope(
         self, message: RawMessage, batch: Batch[T], error: DecodeError | None = None

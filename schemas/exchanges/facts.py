@@ -18,6 +18,7 @@ from schemas.records import (
     SequenceRule,
     TickerUpdate,
     Trade,
+    TradeRun,
 )
 from schemas.subscriptions import Subscriptions
 
@@ -53,8 +54,11 @@ class ExchangeDecoder(msgspec.Struct, frozen=True):
     """Return the order book updates of the frame, in its order."""
     decode_klines: Callable[[bytes, Feed], list[Kline]] = nothing
     """Return the klines of the frame."""
-    decode_trade_run: Callable[[Sequence[bytes], Feed], list[Trade] | None] | None = None
-    """Return the trades of many frames that hold one each."""
+    decode_trade_run: Callable[[Sequence[bytes], Feed], TradeRun | None] | None = None
+    """Return the trades of many frames of one product, decoded as one array.
+
+    The frames name their markets: the feed's own is not looked at.
+    """
     decode_book_columns: Callable[[bytes], BookColumns | None] | None = None
     """Return the one whole book of the frame as columns, unchecked and without its levels."""
 

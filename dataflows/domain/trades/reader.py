@@ -203,7 +203,7 @@ class TradeReader(PartitionReader[Item]):
         if sorter.take_run(run.records, first_logged_ns(run.messages, now_ns)):
             return
         for message, problem in sorter.take_frames(
-            zip(run.messages, zip(run.records), strict=True), partial(logged_at_ns, now_ns=now_ns)
+            run.frames(), partial(logged_at_ns, now_ns=now_ns)
         ):
             batch.refuse(message, problem)
 

@@ -28,7 +28,7 @@ from schemas.exchanges.binance import wire
 from schemas.exchanges.binance.names import SYMBOLS, canonical, capitals, symbol_of
 from schemas.feeds import Feed
 from schemas.numbers import LARGEST, PRODUCT, SMALLEST, exact_product, exact_products
-from schemas.records import BookUpdate, Kind, Product, Salvaged, TickerUpdate, Trade
+from schemas.records import BookUpdate, Kind, Product, Salvaged, TickerUpdate, Trade, TradeRun
 from schemas.times import EARLIEST_NS, LATEST_NS, NS_PER_MS, ns_of_ms_or_us
 
 _CODE: Final = "binance"
@@ -131,7 +131,7 @@ def trades_plain(frame: bytes, feed: Feed) -> list[Trade]:
         return salvage(_messages_of("trade", frame), trade)
 
 
-def decode_trade_run(frames: Sequence[bytes], feed: Feed) -> list[Trade] | None:
+def decode_trade_run(frames: Sequence[bytes], feed: Feed) -> TradeRun | None:
     """Return the trades of frames that are one event each, decoded as one array.
 
     One decode and columns take two thirds of the time of one frame after the other.
@@ -150,18 +150,17 @@ def decode_trade_run(frames: Sequence[bytes], feed: Feed) -> list[Trade] | None:
             return None
         known_symbols = SYMBOLS[feed.product]
         prices, sizes = [row.price for row in rows], [row.size for row in rows]
-        return list(
-            map(
-                Trade,
-                [known_symbols[row.symbol] for row in rows],
-                [row.trade_id for row in rows],
-                times_ns,
-                [not row.buyer_is_maker for row in rows],
-                prices,
-                sizes,
-                exact_products(prices, sizes),
-            )
+        trades = map(
+            Trade,
+            [known_symbols[row.symbol] for row in rows],
+            [row.trade_id for row in rows],
+            times_ns,
+            [not row.buyer_is_maker for row in rows],
+            prices,
+            sizes,
+            exact_products(prices, sizes),
         )
+        return TradeRun(list(trades))
     except FAILURES:
         return None
 

@@ -20,7 +20,12 @@ EXCHANGE: Final = Exchange(
     code="bybit",
     name="Bybit",
     decoder=ExchangeDecoder(
-        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books, decode_klines
+        decode.kind,
+        decode.decode_trades,
+        decode.decode_tickers,
+        decode.decode_books,
+        decode_klines,
+        decode_trade_run=decode.decode_trade_run,
     ),
     history=History(
         history.pages,

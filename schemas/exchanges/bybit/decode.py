@@ -4,7 +4,7 @@ A message does not say whether it is of the spot market or of a contract with th
 feed does. Contracts in USD are inverse, and their sizes are dollars.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 
@@ -15,6 +15,7 @@ from schemas.exchanges._common import (
     FAILURES,
     are_figures,
     changed_levels,
+    decode_together,
     decoding,
     figure,
     full_levels,
@@ -26,15 +27,16 @@ from schemas.exchanges._contracts import IDLE, collected_symbol
 from schemas.exchanges.bybit import wire
 from schemas.exchanges.bybit.names import market_of
 from schemas.feeds import Feed
-from schemas.numbers import exact_product, quotient
-from schemas.records import BookUpdate, Kind, Level, TickerUpdate, Trade
-from schemas.times import NS_PER_MS, ns_of_ms, ns_of_rfc3339, ns_of_us
+from schemas.numbers import exact_product, exact_products, quotient
+from schemas.records import BookUpdate, Kind, Level, TickerUpdate, Trade, TradeRun
+from schemas.times import NS_PER_MS, ns_of_all_ms, ns_of_ms, ns_of_rfc3339, ns_of_us
 
 _CODE: Final = "bybit"
 
 _Form: TypeAlias = Literal["v5", "v2", "v5 rest", "v2 rest", "flattened"]
 _AnyTrade: TypeAlias = wire.Trade | wire.V2Trade | wire.RestTrade
 
+_TRADES: Final = b'{"topic":"publicTrade.'
 _V2_DEPTH: Final = 25
 _DEPTHS: Final = {"1": 1, "50": 50, "200": 200, "500": 500, "1000": 1000}
 _KINDS: Final[dict[str, tuple[Kind, _Form]]] = {
@@ -120,6 +122,44 @@ def _trade_rows(
         case _:
             rows = wire.rows.decode(frame).data
             return "$.data", rows, feed.product == "spot", wire.trade.decode
+
+
+def decode_trade_run(frames: Sequence[bytes], feed: Feed) -> TradeRun | None:
+    """Return the trades of v5 frames, decoded as one array.
+
+    One decode and columns take two thirds of the time of one frame after the other.
+    """
+    if not frames[0].startswith(_TRADES):
+        return None
+    try:
+        decoded = decode_together(wire.trade_frames, frames)
+        if not all(frame.topic.startswith("publicTrade.") for frame in decoded):
+            return None
+        rows = [row for frame in decoded for row in frame.data]
+        trades = _trades_by_column(rows, feed.product == "spot")
+    except FAILURES:
+        return None
+    return TradeRun(trades, [len(frame.data) for frame in decoded])
+
+
+def _trades_by_column(rows: list[wire.Trade], is_spot: bool) -> list[Trade]:  # noqa: FBT001  # hot
+    markets = [market_of(row.symbol, is_spot) for row in rows]
+    if any(market.product == "inverse" for market in markets):  # whose sizes are dollars
+        return [_trade(row, is_spot) for row in rows]
+    prices, sizes = [row.price for row in rows], [row.size for row in rows]
+    texts = [row.trade_id for row in rows]
+    return list(
+        map(
+            Trade,
+            [market.symbol for market in markets],
+            [text if len(text) == _UUID_LENGTH else trade_id(text) for text in texts],
+            ns_of_all_ms([row.time_ms for row in rows]),
+            [row.side == "Buy" for row in rows],
+            prices,
+            sizes,
+            exact_products(prices, sizes),
+        )
+    )
 
 
 def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:

@@ -261,6 +261,7 @@ class V2DeltaFrame(V2BookFrame, gc=False, tag="delta"):
 
 # Not strict about types, because integers may come as text: times of v2 and REST, `ts` of v5.
 trade_frame: Final = msgspec.json.Decoder(TradeFrame, strict=False)
+trade_frames: Final = msgspec.json.Decoder(list[TradeFrame], strict=False)
 trade: Final = msgspec.json.Decoder(Trade, strict=False)
 v2_trade: Final = msgspec.json.Decoder(V2Trade, strict=False)
 rest_trade: Final = msgspec.json.Decoder(RestTrade, strict=False)

@@ -20,7 +20,12 @@ EXCHANGE: Final = Exchange(
     code="gateio",
     name="Gate",
     decoder=ExchangeDecoder(
-        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books, decode_klines
+        decode.kind,
+        decode.decode_trades,
+        decode.decode_tickers,
+        decode.decode_books,
+        decode_klines,
+        decode_trade_run=decode.decode_trade_run,
     ),
     history=History(history.pages, pause_ms=60, reach="30 days"),
     native_symbols={

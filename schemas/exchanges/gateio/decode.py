@@ -14,6 +14,7 @@ from schemas.exchanges._common import (
     FAILURES,
     are_figures,
     changed_levels,
+    decode_together,
     decoding,
     figure,
     fraction,
@@ -26,8 +27,8 @@ from schemas.exchanges._contracts import IDLE, collected_symbol, contract_amount
 from schemas.exchanges.gateio import wire
 from schemas.exchanges.gateio.names import contract_of
 from schemas.feeds import Feed
-from schemas.numbers import SUM, exact_product, quotient
-from schemas.records import BookUpdate, Kind, Level, TickerUpdate, Trade
+from schemas.numbers import SUM, exact_product, exact_products, quotient
+from schemas.records import BookUpdate, Kind, Level, TickerUpdate, Trade, TradeRun
 from schemas.times import ns_of_ms, ns_of_seconds
 
 _CODE: Final = "gateio"
@@ -53,6 +54,8 @@ _KINDS: Final[dict[str, Kind]] = {
 # Their frames name no event.
 _STREAMS: Final = frozenset({"spot.obu", "futures.obu"})
 _ONE: Final = Decimal(1)
+# Within which a frame names its channel, behind the time.
+_HEAD_LENGTH: Final = 80
 # Milliseconds of 1973 are seconds of the year 5138: the size of a time tells its unit.
 _LARGEST_SECONDS: Final = 100_000_000_000
 
@@ -84,6 +87,32 @@ def trades_fast(frame: bytes) -> list[Trade] | None:
     """
     try:
         return [_spot_trade(wire.text_timed_trade_frame.decode(frame).result)]
+    except FAILURES:
+        return None
+
+
+def decode_trade_run(frames: Sequence[bytes], feed: Feed) -> TradeRun | None:
+    """Return the trades of spot frames, decoded as one array.
+
+    One decode and columns take two thirds of the time of one frame after the other.
+    """
+    if feed.product != "spot" or b'"spot.trades' not in frames[0][:_HEAD_LENGTH]:
+        return None
+    try:
+        decoded = decode_together(wire.text_timed_trade_frames, frames)
+        rows = [frame.result for frame in decoded]
+        prices, sizes = [row.price for row in rows], [row.amount for row in rows]
+        trades = map(
+            Trade,
+            [underscored(row.currency_pair) for row in rows],
+            [row.id for row in rows],
+            [ns_of_ms(row.create_time_ms) for row in rows],
+            [row.side == "buy" for row in rows],
+            prices,
+            sizes,
+            exact_products(prices, sizes),
+        )
+        return TradeRun(list(trades))
     except FAILURES:
         return None
 

@@ -281,6 +281,7 @@ class RestBook(msgspec.Struct, gc=False):
 
 # Not strict about types, because integers may come as text, in REST above all.
 spot_trade_frame: Final = msgspec.json.Decoder(SpotTradeFrame, strict=False)
+text_timed_trade_frames: Final = msgspec.json.Decoder(list[TextTimedTradeFrame], strict=False)
 text_timed_trade_frame: Final = msgspec.json.Decoder(TextTimedTradeFrame, strict=False)
 spot_trade: Final = msgspec.json.Decoder(SpotTrade, strict=False)
 futures_trade_frame: Final = msgspec.json.Decoder(FuturesTradeFrame, strict=False)

@@ -22,7 +22,12 @@ EXCHANGE: Final = Exchange(
     code="okx",
     name="OKX",
     decoder=ExchangeDecoder(
-        decode.kind, decode.decode_trades, decode.decode_tickers, decode.decode_books, decode_klines
+        decode.kind,
+        decode.decode_trades,
+        decode.decode_tickers,
+        decode.decode_books,
+        decode_klines,
+        decode_trade_run=decode.decode_trade_run,
     ),
     history=History(history.pages, pause_ms=110, reach="3 months"),
     native_symbols={

@@ -5,6 +5,7 @@ contracts: those of trades are converted, those of books stay as sent, because t
 them.
 """
 
+from collections.abc import Sequence
 from typing import Final, get_args
 
 from msgspec import Raw
@@ -14,6 +15,7 @@ from schemas.exchanges._common import (
     FAILURES,
     are_figures,
     changed_levels,
+    decode_together,
     decoding,
     figure,
     full_levels,
@@ -30,12 +32,13 @@ from schemas.exchanges._contracts import (
 from schemas.exchanges.okx import wire
 from schemas.exchanges.okx.names import market_of
 from schemas.feeds import Feed
-from schemas.numbers import exact_product
-from schemas.records import BookUpdate, Kind, TickerUpdate, Trade
-from schemas.times import ns_of_ms
+from schemas.numbers import exact_product, exact_products
+from schemas.records import BookUpdate, Kind, TickerUpdate, Trade, TradeRun
+from schemas.times import ns_of_all_ms, ns_of_ms
 
 _CODE: Final = "okx"
 
+_ARG: Final = b'{"arg"'
 _REST: Final = "REST"
 _FLATTENED: Final = "flattened"
 _SINGLE_FILLS: Final = ("trades-all", _REST)
@@ -104,6 +107,51 @@ def trades_plain(frame: bytes, feed: Feed) -> list[Trade]:
             return []
         are_fills = source in _SINGLE_FILLS
         return salvage(numbered(wire.rows.decode(frame).data, "$.data"), trade)
+
+
+def decode_trade_run(frames: Sequence[bytes], feed: Feed) -> TradeRun | None:
+    """Return the trades of frames of one channel, decoded as one array.
+
+    One decode and columns take two thirds of the time of one frame after the other.
+    """
+    if not frames[0].startswith(_ARG):
+        return None
+    try:
+        decoded = decode_together(wire.trade_frames, frames)
+        channels = {frame.arg.channel for frame in decoded}
+        if len(channels) > 1:
+            return None
+        are_fills = channels != {"trades"}
+        rows = [row for frame in decoded for row in frame.data]
+        trades = _trades_by_column(rows, feed, are_fills)
+    except FAILURES:
+        return None
+    counts = [len(frame.data) for frame in decoded]
+    return TradeRun(trades, counts if len(rows) != len(frames) or 0 in counts else None)
+
+
+def _trades_by_column(rows: list[wire.TradeRow], feed: Feed, are_fills: bool) -> list[Trade]:  # noqa: FBT001  # hot
+    markets = [market_of(row.inst_id) for row in rows]
+    if any(market.product != "spot" for market in markets):  # whose sizes have to be converted
+        return [_trade(row, feed, are_fills) for row in rows]
+    prices, sizes = [row.px for row in rows], [row.sz for row in rows]
+    ids = [row.trade_id for row in rows]
+    first_ids: list[int] | list[int | None] = ids
+    if not are_fills:
+        first_ids = [row.trade_id - row.count + 1 if row.count > 1 else None for row in rows]
+    return list(
+        map(
+            Trade,
+            [market.symbol for market in markets],
+            ids,
+            ns_of_all_ms([row.ts for row in rows]),
+            [row.side == "buy" for row in rows],
+            prices,
+            sizes,
+            exact_products(prices, sizes),
+            first_ids,
+        )
+    )
 
 
 def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:

@@ -168,6 +168,7 @@ class BookFrame(BookHead, gc=False, kw_only=True):
 
 # Not strict about types, because OKX sends integers as text.
 trade_frame: Final = msgspec.json.Decoder(TradeFrame, strict=False)
+trade_frames: Final = msgspec.json.Decoder(list[TradeFrame], strict=False)
 trade_row: Final = msgspec.json.Decoder(TradeRow, strict=False)
 book_frame: Final = msgspec.json.Decoder(BookFrame, strict=False)
 book_head: Final = msgspec.json.Decoder(BookHead)

@@ -661,9 +661,9 @@ def test_broken_frames_raise_nothing_but_decode_errors(feed: Feed, frame: bytes)
 @given(st.lists(st.one_of(st.sampled_from(TRADES), broken([*TRADES, *AGG_TRADES])), min_size=1))
 @settings(max_examples=150)
 def test_a_run_of_frames_is_each_of_them_or_nothing(feed: Feed, frames: list[bytes]) -> None:
-    trades = decode_trade_run(frames, feed)
-    if trades is not None:
-        assert trades == [only_trade(frame, feed) for frame in frames]
+    found = decode_trade_run(frames, feed)
+    if found is not None:
+        assert found == ([only_trade(frame, feed) for frame in frames], None)
 
 
 @pytest.mark.parametrize(
@@ -675,7 +675,8 @@ def test_a_run_of_frames_is_each_of_them_or_nothing(feed: Feed, frames: list[byt
     ],
 )
 def test_a_run_of_plain_trades_decodes_at_once(frames: list[bytes], feed: Feed) -> None:
-    assert decode_trade_run(frames, feed) == [only_trade(frame, feed) for frame in frames]
+    expected = [only_trade(frame, feed) for frame in frames]
+    assert decode_trade_run(frames, feed) == (expected, None)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import DecodeError
+from schemas.exchanges import EXCHANGES
 from schemas.exchanges.binance import decode as binance
 from schemas.exchanges.bybit import decode as bybit
 from schemas.exchanges.gateio import decode as gateio
@@ -123,3 +124,34 @@ def test_a_broken_frame_is_read_alike_by_both(name: str, data: st.DataObject) ->
         assert found == pair.plain(frame)
     except DecodeError as error:
         raise AssertionError("the plain path refuses it") from error
+
+
+RUNS = {
+    "okx": (okx.decode_trade_run, OKX, lines("okx-trade.jsonl")),
+    "okx spot": (okx.decode_trade_run, OKX, lines("okx-trade.jsonl")[:10]),
+    "bybit linear": (bybit.decode_trade_run, BYBIT, lines("bybit-trade.jsonl")),
+    "bybit spot": (bybit.decode_trade_run, Feed("bybit"), lines("bybit-trade.jsonl")[2:4]),
+    "gateio": (gateio.decode_trade_run, GATEIO, lines("gateio-trade.jsonl")),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+@settings(max_examples=100)
+@given(data=st.data())
+def test_a_run_of_frames_is_each_of_them_or_nothing(name: str, data: st.DataObject) -> None:
+    decode_run, feed, frames = RUNS[name]
+    one = st.sampled_from(frames)
+    drawn = data.draw(st.lists(one | one | one | broken(frames), min_size=1, max_size=6))
+    run = decode_run(drawn, feed)
+    if run is None:
+        return
+    decode = EXCHANGES[feed.exchange].decoder.decode_trades
+    found = [decode(frame, feed) for frame in drawn]
+    assert run.trades == [trade for trades in found for trade in trades]
+    assert (run.counts or [1] * len(drawn)) == [len(trades) for trades in found]
+
+
+@pytest.mark.parametrize("name", ["okx spot", "bybit linear", "bybit spot", "gateio"])
+def test_recorded_frames_are_a_run(name: str) -> None:
+    decode_run, feed, frames = RUNS[name]
+    assert decode_run(frames, feed) is not None
