@@ -26,14 +26,14 @@ def connection(postgres_dsn: str) -> Iterator[Connection]:
     """A database with two hours of two markets of a month that is long over."""
     prepare(postgres_dsn, parse_settings(PIPELINE.read_bytes(), "pipeline.yaml"))
     # Minute after minute, as a live writer does.
-    for number in range(120):
-        write(
-            postgres_dsn,
-            [
-                Minute(code, "BTC-USDT", START + 60 * number, str(number), "1")
-                for code in ("okx", "binance")
-            ],
-        )
+    write(
+        postgres_dsn,
+        [
+            Minute(code, "BTC-USDT", START + 60 * number, str(number), "1")
+            for number in range(120)
+            for code in ("okx", "binance")
+        ],
+    )
     with connect(postgres_dsn) as found:
         yield found
 
