@@ -28,8 +28,8 @@ from schemas.feed_status import REGIONS
 from schemas.instruments import Instrument, choose, compare
 from schemas.records import Product
 from schemas.settings import ExchangeSettings, RawKind, Settings, Top
-from schemas.subscriptions import Stream, Target
-from schemas.times import NS_PER_MS
+from schemas.subscriptions import Stream, StreamKind, Target
+from schemas.times import NS_PER_MS, utc_text
 
 MAX_CONCURRENT_REQUESTS: Final = 2
 # REST knows a trade somewhat later than the stream.
@@ -92,7 +92,7 @@ class Feed:
             status=self._status,
             clock=ClockOffset(),
             event_ms=self._event_ms,
-            on_gap=self._on_gap,
+            on_gaps=self._on_gaps,
             origin=f"{exchange}@{urlsplit(url).netloc}",
         )
         self._listed: list[Instrument] = []
@@ -377,20 +377,28 @@ class Feed:
 
     # -- REST ----------------------------------------------------------------------------------
 
-    def _on_gap(self, gap: Gap) -> None:
-        kind, symbol = gap.stream.kind, gap.stream.symbol
-        if gap.first_good_ms <= gap.last_good_ms:
-            return
-        self._status.report(kind, "gap", [symbol], gap.reason, gap.last_good_ms, gap.first_good_ms)
-        if kind != "trade" or symbol not in self._chosen:
-            return
-        if now_ms() - gap.last_good_ms > self._settings.taker_volume.correction_horizon_ms:
+    def _on_gaps(self, gaps: list[Gap]) -> None:
+        """Say what is missing, of many markets at once where it is one time, and fetch trades."""
+        together: dict[tuple[StreamKind, int, int, str], list[str]] = {}
+        for gap in gaps:
+            if gap.first_good_ms > gap.last_good_ms:
+                kind, symbol = gap.stream.kind, gap.stream.symbol
+                span = (kind, gap.last_good_ms, gap.first_good_ms, gap.reason)
+                together.setdefault(span, []).append(symbol)
+                if kind == "trade" and symbol in self._chosen:
+                    self._mend(gap, self._chosen[symbol])
+        for (kind, last_good_ms, first_good_ms, reason), symbols in together.items():
+            self._status.report(kind, "gap", symbols, reason, last_good_ms, first_good_ms)
+
+    def _mend(self, gap: Gap, instrument: Instrument) -> None:
+        horizon_ms = self._settings.taker_volume.correction_horizon_ms
+        if now_ms() - gap.last_good_ms > horizon_ms:
             log.warning(
                 "%s %s: a gap is older than what trades can correct; `marketflow backfill` can",
-                self._name, symbol,
+                self._name, instrument.symbol,
             )  # fmt: skip
         else:
-            self._spawn(self._fill(gap, self._chosen[symbol]))
+            self._spawn(self._fill(gap, instrument))
 
     async def _fill(self, gap: Gap, instrument: Instrument) -> None:
         """Fetch the trades of a gap, and say so once they are in Kafka."""
@@ -410,16 +418,21 @@ class Feed:
             log.warning("%s %s: a gap stays: %s", self._name, instrument.symbol, reason)
             return
         self._publish("trade", found.native_symbol, found.bodies)
+        filled_from_ms = gap.last_good_ms
         if found.whole_from_ms > gap.last_good_ms + MARGIN_MS:
-            reason = f"the exchange's trades go back to {found.whole_from_ms} only"
-            log.warning("%s %s: a gap stays: %s", self._name, instrument.symbol, reason)
+            filled_from_ms = found.whole_from_ms - 1
+            log.warning(
+                "%s %s: a part of a gap stays: the exchange's trades go back to %s only",
+                self._name, instrument.symbol, utc_text(found.whole_from_ms * NS_PER_MS),
+            )  # fmt: skip
+        if filled_from_ms >= gap.first_good_ms:
             return
         queued_at = self.epochs
         while self.epochs < queued_at + 2:  # noqa: ASYNC110  # counted in another thread
             await asyncio.sleep(0.1)
         self._status.report(
             "trade", "filled", [instrument.symbol], f"{len(found.bodies)} answers over REST",
-            gap.last_good_ms, gap.first_good_ms,
+            filled_from_ms, gap.first_good_ms,
         )  # fmt: skip
 
     async def _snapshot(self, instrument: Instrument) -> None:
@@ -464,7 +477,7 @@ class Feed:
             if is_alone and not is_whole:
                 stream = self._stream("trade", instrument)
                 reason = "a poll did not reach back to the one before"
-                self._on_gap(Gap(stream, newest_ms, min(times_ms), reason))
+                self._on_gaps([Gap(stream, newest_ms, min(times_ms), reason)])
             seen = ids or seen
             newest_ms = max([*times_ms, newest_ms])
             await asyncio.sleep(interval)

@@ -57,7 +57,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     """Returns the exchange's time in a frame of a kind, if it has one."""
     origin: str
     """Names the exchange and the host in budgets."""
-    on_gap: Callable[[Gap], None]
+    on_gaps: Callable[[list[Gap]], None]
 
 
 class Session:
@@ -339,11 +339,14 @@ class Session:
         self.good.update(fresh)
         first_good_ms = max(generation.whole_ms[name] for name in fresh)
         self._report("connected", fresh, generation.url, first_good_ms=first_good_ms)
-        for name in fresh:
-            lost_ms = self.lost_ms.pop(name, None)
-            if lost_ms is not None:
-                reason = "between two connections"
-                self.around.on_gap(Gap(self.streams[name], lost_ms, first_good_ms, reason))
+        reason = "from one connection to the next"
+        self.around.on_gaps(
+            [
+                Gap(self.streams[name], self.lost_ms.pop(name), first_good_ms, reason)
+                for name in fresh
+                if name in self.lost_ms
+            ]
+        )
 
     def _judge_first_data(self, generation: "Generation", now: int) -> None:
         asked_ms = generation.asked_ms
@@ -406,7 +409,7 @@ class Session:
             self._exchange_ms(received_ms) + MARGIN_MS,
             reason,
         )
-        self.around.on_gap(gap)
+        self.around.on_gaps([gap])
 
     @property
     def _labels(self) -> tuple[str, str, str]:
