@@ -11,6 +11,7 @@ from typing import Final
 
 from bytewax.dataflow import Dataflow
 
+from connectors.postgres.instruments import with_listed_sizes
 from connectors.process import logs
 from connectors.process.environment import Environment, load_settings
 from connectors.process.health import Health, checks_of, serve
@@ -41,7 +42,10 @@ def launch(
         if sys.argv[0].endswith("bytewax/run.py"):
             hold_store(sys.argv[1:], os.environ)
         environment = Environment.read()
-        flow = build(environment, load_settings(environment))
+        settings = load_settings(environment)
+        if "postgres" in needs:
+            settings = with_listed_sizes(settings, environment.require_postgres())
+        flow = build(environment, settings)
         logs.configure(flow.flow_id, environment.shard)
         _serve_health(Health(checks_of(environment, needs)))
     except MarketflowError as error:

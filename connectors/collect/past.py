@@ -93,7 +93,7 @@ class PastTrades:
     def _history(self, symbol: str, start_ms: int, end_ms: int) -> Bodies:
         market = self._facts.market(symbol)
         bodies: list[bytes] = []
-        whole_from_ns = start_ms * NS_PER_MS
+        whole_from_ns, oldest_ns = start_ms * NS_PER_MS, end_ms * NS_PER_MS
         at_ns, end_ns = whole_from_ns, end_ms * NS_PER_MS
         while at_ns < end_ns:
             # A span lies within one day.
@@ -106,10 +106,14 @@ class PastTrades:
                     page = self._page(request, market.native_symbol)
                     if request.has_trades and page.trades:
                         bodies.append(page.body)
+                        oldest_ns = min(oldest_ns, *(trade.time_ns for trade in page.trades))
                     request = pager.send(page)
             except StopIteration as stop:
                 whole_from_ns = max(whole_from_ns, stop.value)
             at_ns = until_ns
+        if bodies:
+            # Pages hang together: they are whole but for what has the time of the oldest trade.
+            whole_from_ns = min(whole_from_ns, oldest_ns + NS_PER_MS)
         return Bodies(bodies, whole_from_ns // NS_PER_MS, market.native_symbol)
 
     def _page(self, request: Request, native_symbol: str) -> Page:

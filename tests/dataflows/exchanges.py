@@ -64,7 +64,7 @@ def simulated(folder: Path, symbols: int = 2, rate: float = 150) -> Iterator[Exc
     config = folder / "simulated.yaml"
     with (folder / "simulator.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "connectors.commands.cli", "simulate",
+            [Path(sys.executable).with_name("marketflow"), "simulate",
              "--symbols", str(symbols), "--rate", str(rate), "--port", "0",
              "--truth", str(folder / "truth"), "--config", str(config)],
             cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,

@@ -27,8 +27,10 @@ def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
 
 
 def start(pipeline: Pipeline, name: str = "collect.log") -> subprocess.Popen[str]:
-    log = (pipeline.folder / name).open("w")
-    return pipeline.start_into(log.fileno(), "collect", "-s", "1")
+    # The recovery store only makes epochs short: it has nothing to keep.
+    store = pipeline.recovery_store(f"recovery-{name}")
+    with (pipeline.folder / name).open("w") as log:
+        return pipeline.start_into(log.fileno(), "collect", *store)
 
 
 def log_of(pipeline: Pipeline, name: str = "collect.log") -> str:
@@ -85,8 +87,9 @@ def test_ten_exchanges_are_collected_whole_through_a_kill(
     fillable = {
         (name, product, symbol)
         for name, product, _, symbol in trades
-        # The others give no more than their latest trades, or want a key.
-        if name in ("upbit", "bithumb", "okx", "kraken", "gateio", "bitmex")
+        # The others give no more than their latest trades, or want a key; what is traded rarely
+        # may have no trade before the gap.
+        if name in ("upbit", "bithumb", "okx", "kraken", "gateio", "bitmex") and "BTC-" in symbol
     }
 
     def filled() -> set[tuple[str, str, str]]:
