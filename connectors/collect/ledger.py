@@ -8,7 +8,6 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from schemas.errors import UnavailableError
 from schemas.feed_status import REGIONS, FeedStatus
-from schemas.records import Product
 from schemas.settings import Settings
 
 # Of a region of a hundred connections that break each minute this is an hour.
@@ -29,43 +28,48 @@ class Ledger(msgspec.Struct, frozen=True):
     """Those of them that did not say so: the collector was killed."""
 
 
-def read_ledger(
-    config: Mapping[str, str], settings: Settings, exchange: str, product: Product
-) -> Ledger:
-    """Return what the feeds of an exchange and product said last.
+EMPTY: Final = Ledger({}, set())
+
+
+def read_ledgers(
+    config: Mapping[str, str], settings: Settings, region: str
+) -> dict[tuple[str, str], Ledger]:
+    """Return what the feeds of a region said last, by exchange and product.
 
     Raises:
         UnavailableError: The broker does not answer.
     """
-    region = settings.region_of(exchange)
-    partition = REGIONS.index(settings.exchanges[exchange].region)
     client = Consumer({**config, "group.id": "marketflow-ledger", "enable.auto.commit": False})
+    found: dict[tuple[str, str], Ledger] = {}
+    since: dict[tuple[str, str, str, str], int] = {}
     try:
-        whole_until: dict[tuple[str, str], int] = {}
-        since: dict[tuple[str, str], int] = {}
-        for status in _tail(client, settings.feed_status, partition):
-            if status.exchange != exchange or status.product != product:
-                continue
+        for status in _tail(client, settings.feed_status, REGIONS.index(region)):
+            feed = (status.exchange, status.product)
+            whole_until = found.setdefault(feed, Ledger({}, set())).whole_until_ms
             for symbol in status.symbols or ():
-                name = (status.kind, symbol)
                 if status.event == "connected":
-                    since[name] = status.first_good_ms or status.time_ms
-                    whole_until.pop(name, None)
+                    since[*feed, status.kind, symbol] = status.first_good_ms or status.time_ms
+                    whole_until.pop((status.kind, symbol), None)
                 elif status.event == "disconnected":
-                    since.pop(name, None)
-                    whole_until[name] = status.last_good_ms or status.time_ms
-        owned = settings.exchanges[exchange].partitions[0]
-        topics = msgspec.structs.asdict(region.topics)
-        lasts = {
-            kind: _last_time_ms(client, topics[kind], owned) for kind in {name[0] for name in since}
-        }
-        for name, since_ms in since.items():
-            whole_until[name] = max(since_ms, lasts[name[0]] - MARGIN_MS)
-        return Ledger(whole_until, set(since))
+                    since.pop((*feed, status.kind, symbol), None)
+                    whole_until[status.kind, symbol] = status.last_good_ms or status.time_ms
+        topics = msgspec.structs.asdict(settings.regions[region].topics)
+        lasts: dict[tuple[str, str], int] = {}
+        for (exchange, product, kind, symbol), since_ms in since.items():
+            if exchange not in settings.exchanges:
+                continue
+            if (exchange, kind) not in lasts:
+                partition = settings.exchanges[exchange].partitions[0]
+                lasts[exchange, kind] = _last_time_ms(client, topics[kind], partition)
+            ledger = found[exchange, product]
+            until_ms = max(since_ms, lasts[exchange, kind] - MARGIN_MS)
+            ledger.whole_until_ms[kind, symbol] = until_ms
+            ledger.ended_silently.add((kind, symbol))
     except KafkaException as error:
         raise UnavailableError(f"Kafka: {error.args[0].str()}") from error
     finally:
         client.close()
+    return found
 
 
 def _tail(client: Consumer, topic: str, partition: int) -> Iterator[FeedStatus]:

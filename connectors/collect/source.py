@@ -18,7 +18,7 @@ from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 from typing_extensions import override
 
 from connectors.collect.feed import Feed
-from connectors.collect.ledger import read_ledger
+from connectors.collect.ledger import EMPTY, Ledger, read_ledgers
 from connectors.collect.loop import shared_loop
 from connectors.collect.sink import Run
 from connectors.process.budgets import Budgets
@@ -58,6 +58,7 @@ class CollectSource(FixedPartitionedSource[Item, None]):
         self._dsn = postgres_dsn
         self._budgets: Budgets | None = None
         self._feeds: dict[str, list[Feed]] = {}
+        self._ledgers: dict[str, dict[tuple[str, str], Ledger]] = {}
         self._lock = threading.Lock()
 
     @override
@@ -79,13 +80,16 @@ class CollectSource(FixedPartitionedSource[Item, None]):
             if self._budgets is None:
                 self._budgets = Budgets()
                 self._listen()
+            region = self._settings.exchanges[exchange].region
+            if region not in self._ledgers:
+                self._ledgers[region] = read_ledgers(self._kafka, self._settings, region)
         feed = Feed(
             self._settings,
             exchange,
             product,
             postgres_dsn=self._dsn,
             queue_bytes=collect.queue_kbytes * 1_024 // max(1, len(self.list_parts())),
-            ledger=read_ledger(self._kafka, self._settings, exchange, product),
+            ledger=self._ledgers[region].get((exchange, product), EMPTY),
             budgets=self._budgets,
             options=Options(
                 max_message_bytes=collect.max_message_kbytes * 1_024,

@@ -28,7 +28,7 @@ class Truth(msgspec.Struct, gc=False):
 
     exchange: str
     symbol: str
-    trade_id: str
+    trade_id: int | str
     time_ms: int
 
 
@@ -142,7 +142,7 @@ def check_trades(pipeline: Pipeline, truth: list[Truth]) -> tuple[int, int]:
             continue
         whole += 1
         ids = kept.get(market, set())
-        assert trade.trade_id in ids, f"{trade} is missing, though the stream is said to be whole"
+        assert str(trade.trade_id) in ids, f"{trade} is missing, though the stream is said to be whole"
     return whole, broken
 
 

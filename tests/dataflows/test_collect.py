@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from schemas.processed import encode_snapshot_request
+from schemas.records import SnapshotRequest
 from tests.dataflows.exchanges import (
     Exchanges,
     check_trades,
@@ -109,3 +111,93 @@ def test_ten_exchanges_are_collected_whole_through_a_kill(
     whole, broken = check_trades(pipeline, exchanges.trades())
     assert whole > 500
     assert broken < whole
+
+
+def has_said(pipeline: Pipeline, exchange: str, event: str, reason: str) -> bool:
+    return any(
+        status.exchange == exchange and status.event == event and reason in status.reason
+        for status in statuses(pipeline)
+    )
+
+
+def test_each_fault_is_recorded_and_mended(
+    exchanges: Exchanges, make_pipeline: MakePipeline
+) -> None:
+    some = exchanges.of("kraken", "okx", "upbit", "bitmex", "bybit")
+    pipeline = make_pipeline(regions=REGIONS, changes={"exchanges": some})
+    process = start(pipeline)
+    names = set(some)
+    feeds = {feed for feed in wanted(pipeline) if feed[0] in names}
+    wait_until(lambda: feeds <= good(pipeline))
+    exchanges.make("drop", exchange="kraken")
+    exchanges.make("abort", exchange="okx")
+    exchanges.make("half_open", exchange="bitmex")
+    exchanges.make("stall", exchange="upbit", symbol="BTC-KRW", kind="trade", ms=25_000)
+    exchanges.make("garbage", exchange="bybit", kind="orderbook")
+
+    wait_until(lambda: has_said(pipeline, "kraken", "disconnected", "closed with"))
+    wait_until(lambda: has_said(pipeline, "okx", "disconnected", ""))
+    wait_until(lambda: has_said(pipeline, "bitmex", "disconnected", "nothing was heard for 10 s"))
+    wait_until(lambda: has_said(pipeline, "upbit", "disconnected", "trade_stream_silent"), 90)
+    wait_until(lambda: feeds <= good(pipeline), 90)
+    wait_until(lambda: has_said(pipeline, "upbit", "filled", ""), 90)
+    end(process, pipeline)
+
+    whole, broken = check_trades(pipeline, exchanges.trades())
+    assert whole > 100
+    del broken
+
+
+def test_a_planned_end_is_no_gap(exchanges: Exchanges, make_pipeline: MakePipeline) -> None:
+    some = exchanges.of("okx", kinds=["trade", "orderbook"])
+    pipeline = make_pipeline(regions=("Asia",), changes={"exchanges": some})
+    process = start(pipeline)
+    feeds = {feed for feed in wanted(pipeline) if feed[0] == "okx"}
+    wait_until(lambda: feeds <= good(pipeline))
+    exchanges.make("notice", exchange="okx")
+    wait_until(lambda: has_said(pipeline, "okx", "other", "a new connection has taken over"))
+    time.sleep(2)
+    broken = [s for s in statuses(pipeline) if s.exchange == "okx" and s.event == "disconnected"]
+    end(process, pipeline)
+    assert broken == []
+    check_trades(pipeline, exchanges.trades())
+
+
+def test_snapshots_are_given_on_request(exchanges: Exchanges, make_pipeline: MakePipeline) -> None:
+    some = exchanges.of("binance", "kraken", kinds=["orderbook"])
+    pipeline = make_pipeline(regions=("NE",), changes={"exchanges": some})
+    process = start(pipeline)
+    feeds = {feed for feed in wanted(pipeline) if feed[0] in some}
+    wait_until(lambda: feeds <= good(pipeline))
+    topics = pipeline.settings.regions["NE"].topics
+    requests = [
+        encode_snapshot_request(SnapshotRequest(name, symbol, "a test", "2026-11-27T00:00:00Z"))
+        for name, symbol in (("binance", "BTC-USDT"), ("kraken", "BTC-USD"))
+        for _ in range(20)
+    ]
+
+    def snapshots() -> int:
+        keys = [message.key() for message in pipeline.records(topics.orderbook, 0)]
+        return keys.count(b"binance.spot.BTCUSDT")
+
+    before = snapshots()
+    pipeline.produce(topics.snapshot_requests, 0, [(None, request) for request in requests])
+    wait_until(lambda: snapshots() > before)
+    wait_until(lambda: has_said(pipeline, "kraken", "resubscribed", "a test"))
+    end(process, pipeline)
+    assert snapshots() == before + 1
+    said = [s for s in statuses(pipeline) if s.event == "resubscribed"]
+    assert len(said) == 1
+
+
+def test_trades_are_polled_over_rest(exchanges: Exchanges, make_pipeline: MakePipeline) -> None:
+    urls = exchanges.settings["exchanges"]["binance"]["urls"]
+    some = exchanges.of("binance", collect="rest", urls={"ws": {}, "rest": urls["rest"]})
+    pipeline = make_pipeline(regions=("NE",), changes={"exchanges": some})
+    process = start(pipeline)
+    feeds = {f for f in wanted(pipeline) if f[0] == "binance" and f[2] == "trade"}
+    wait_until(lambda: feeds <= good(pipeline))
+    time.sleep(6)
+    end(process, pipeline)
+    whole, _ = check_trades(pipeline, exchanges.trades())
+    assert whole > 20
