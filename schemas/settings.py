@@ -119,8 +119,8 @@ class ExchangeSettings(_Strict, frozen=True):
     urls: Urls = Urls()
     symbols: Mapping[Product, SymbolChoice] = {}
     """What is collected, in canonical names."""
-    collect: Collect = "websocket"
-    """By which interfaces."""
+    collect: Collect | bool = "websocket"
+    """By which interfaces; YAML reads a bare `off` as false."""
 
 
 class TakerVolumeSettings(_Strict, frozen=True):
@@ -310,6 +310,8 @@ def _problems(settings: Settings) -> Iterator[str]:
         if exchange.region not in settings.regions:
             known = ", ".join(settings.regions)
             yield f"unknown region `{exchange.region}`, expected one of {known} - {at}.region`"
+        if exchange.collect is True:
+            yield f"collect true, expected websocket, rest, both or off - {at}.collect`"
         for symbol, size in exchange.contract_sizes.items():
             if not (size.is_finite() and size > 0):
                 where = f"{at}.contract_sizes.{symbol}`"

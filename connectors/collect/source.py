@@ -66,7 +66,7 @@ class CollectSource(FixedPartitionedSource[Item, None]):
         return [
             f"{name}.{product}"
             for name, exchange in self._settings.exchanges.items()
-            if exchange.collect != "off" and self._shard.owns(exchange.partitions[0])
+            if exchange.collect not in ("off", False) and self._shard.owns(exchange.partitions[0])
             for product in exchange.symbols
         ]
 

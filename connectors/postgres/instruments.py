@@ -21,7 +21,9 @@ from schemas.settings import Settings
 log: Final = logging.getLogger("marketflow.instruments")
 
 # Between two looks at the table for a contract that it did not have.
-RETRY_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 10.0
+# Names come from frames: a broken feed must not fill the memory.
+MAX_MISSED: Final = 10_000
 
 _SIZES: Final = """
     SELECT native_symbol, contract_size FROM instrument JOIN dim_exch USING (exchange_id)
@@ -126,14 +128,22 @@ class ListedSizes(Mapping[str, Decimal]):
         self._exchange = exchange
         self._sizes = dict(configured)
         self._lock = threading.Lock()
-        self._next_read = 0.0
+        self._missed: dict[str, float] = {}
+        """Contracts that the table did not have, and when to look again."""
 
     @override
     def __getitem__(self, native_symbol: str) -> Decimal:
         found = self._sizes.get(native_symbol)
         if found is None:
+            if time.monotonic() < self._missed.get(native_symbol, 0.0):
+                raise KeyError(native_symbol)
             self._read()
-            return self._sizes[native_symbol]
+            found = self._sizes.get(native_symbol)
+        if found is None:
+            if len(self._missed) > MAX_MISSED:
+                self._missed.clear()
+            self._missed[native_symbol] = time.monotonic() + RETRY_SECONDS
+            raise KeyError(native_symbol)
         return found
 
     @override
@@ -146,8 +156,6 @@ class ListedSizes(Mapping[str, Decimal]):
 
     def _read(self) -> None:
         with self._lock:
-            if time.monotonic() < self._next_read:
-                return
             try:
                 with connect(self._dsn) as connection:
                     rows = connection.execute(_SIZES, (self._exchange,)).fetchall()
@@ -161,7 +169,6 @@ class ListedSizes(Mapping[str, Decimal]):
                         "%s %s: a contract of %s by the exchange's list, but %s is used here",
                         self._exchange, native, size, known,
                     )  # fmt: skip
-            self._next_read = time.monotonic() + RETRY_SECONDS
 
 
 def with_listed_sizes(settings: Settings, dsn: str) -> Settings:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,9 +42,13 @@ class Exchanges:
         url = self.settings["exchanges"]["upbit"]["urls"]["rest"]["spot"]
         self.url = url.partition("/upbit")[0]
 
-    def of(self, *names: str, **changes: Any) -> dict[str, Any]:
-        """Return the sections of some exchanges of pipeline.yaml, changed."""
-        return {name: {**self.settings["exchanges"][name], **changes} for name in names}
+    def of(self, *names: str, regions: Sequence[str] = REGIONS, **changes: Any) -> dict[str, Any]:
+        """Return the exchanges of pipeline.yaml: some are collected, with changes, others not."""
+        return {
+            name: {**exchange, **(changes if name in names else {"collect": "off"})}
+            for name, exchange in self.settings["exchanges"].items()
+            if exchange["region"] in regions
+        }
 
     def make(self, fault: str, **fields: Any) -> None:
         """Let something go wrong."""
@@ -142,7 +146,9 @@ def check_trades(pipeline: Pipeline, truth: list[Truth]) -> tuple[int, int]:
             continue
         whole += 1
         ids = kept.get(market, set())
-        assert str(trade.trade_id) in ids, f"{trade} is missing, though the stream is said to be whole"
+        assert str(trade.trade_id) in ids, (
+            f"{trade} is missing, though the stream is said to be whole"
+        )
     return whole, broken
 
 
