@@ -35,6 +35,7 @@ MAX_CONCURRENT_REQUESTS: Final = 2
 # REST knows a trade somewhat later than the stream.
 FILL_DELAY_SECONDS: Final = 3.0
 FILL_ATTEMPTS: Final = 6
+POLL_MARGIN_MS: Final = 5_000
 SNAPSHOT_INTERVAL_MS: Final = 5_000
 PRESSURE_SECONDS: Final = 0.05
 VOLUME_SECONDS: Final = 2.0
@@ -102,6 +103,7 @@ class Feed:
         self._requests = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
         self._volumes: dict[bytes, VolumeCheck] = {}
         self._snapshots_ms: dict[str, int] = {}
+        self._polled_until_ms: dict[str, int] = {}
         self.epochs = 0
         """Counted by the engine's thread; what was queued two ago is in Kafka."""
         region = settings.region_of(exchange)
@@ -126,6 +128,8 @@ class Feed:
             task.cancel()
         reason = "the collector was stopped"
         await asyncio.gather(*(session.stop(reason) for session in self._sessions))
+        for symbol, until_ms in self._polled_until_ms.items():
+            self._status.report("trade", "disconnected", [symbol], reason, until_ms)
         self._rest.close()
 
     def request_snapshot(self, symbol: str, reason: str) -> None:
@@ -359,7 +363,8 @@ class Feed:
                 reason = "trade_stream_silent: the ticker's volume rose, and no trade came"
                 good_ms = check.good_ms or now_ms()
                 check.forgive()
-                session.lose([name], reason, good_ms - (self._around.clock.offset_ms or 0))
+                offset_ms = max(0, self._around.clock.offset_ms or 0)
+                session.lose([name], reason, good_ms - offset_ms - MARGIN_MS)
                 session.complain([name], reason)
 
     def _event_ms(self, kind: str, frame: bytes) -> int | None:
@@ -480,6 +485,9 @@ class Feed:
                 self._on_gaps([Gap(stream, newest_ms, min(times_ms), reason)])
             seen = ids or seen
             newest_ms = max([*times_ms, newest_ms])
+            if is_alone:
+                until_ms = max(newest_ms - 1, asked_ms - POLL_MARGIN_MS)
+                self._polled_until_ms[instrument.symbol] = until_ms
             await asyncio.sleep(interval)
 
     async def _ask_klines(self) -> None:

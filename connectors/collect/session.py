@@ -157,6 +157,8 @@ class Session:
             self.good.discard(name)
             self.lost_ms[name] = until_ms
             self.last_ms.pop(name, None)
+            if self.current is not None:
+                self.current.forget(name)
         self._report("disconnected", lost, reason, last_good_ms=until_ms)
 
     def complain(self, names: Iterable[bytes], reason: str) -> None:
@@ -295,10 +297,11 @@ class Session:
         metrics.SILENCE.labels(*self._labels).set(0)
         if generation.age_seconds() > STEADY_SECONDS:
             self._backoff.reset()
-        until_ms = self._exchange_ms(generation.heard_ms) - MARGIN_MS
+        until_ms = self._sent_before_ms(generation.heard_ms)
         self.is_paused = False
         self.lose(list(self.good), generation.why_over or "closed", until_ms)
         self.last_ms.clear()
+        self.last_id.clear()
         self.current = None
 
     # -- judging -------------------------------------------------------------------------------
@@ -327,12 +330,8 @@ class Session:
             if name in self.good or not generation.has(name):
                 continue
             fresh.append(name)
-            first_ms = self._exchange_ms(
-                generation.first_ms.get(name, generation.accepted_ms or now)
-            )
-            if self.around.clock.offset_ms is None:
-                first_ms += MARGIN_MS
-            generation.whole_ms[name] = first_ms
+            since_ms = generation.first_ms.get(name, generation.accepted_ms or now)
+            generation.whole_ms[name] = self._sent_after_ms(since_ms)
             self.complaints.pop(name, None)
         if not fresh:
             return
@@ -385,7 +384,7 @@ class Session:
             last_ms = self.last_ms[name]
             limit_seconds = self.rhythms[name].limit_ms / 1_000
             reason = f"silent for {limit_seconds:.0f} s"
-            self.lose([name], reason, self._exchange_ms(last_ms))
+            self.lose([name], reason, self._sent_before_ms(last_ms))
             self.complain([name], reason)
 
     def _floor_seconds(self) -> float:
@@ -405,8 +404,8 @@ class Session:
         reason = f"{first_id - last_id - 1} trades after id {last_id} have not come"
         gap = Gap(
             stream,
-            self._exchange_ms(before_ms) - MARGIN_MS,
-            self._exchange_ms(received_ms) + MARGIN_MS,
+            self._sent_before_ms(before_ms),
+            self._sent_after_ms(received_ms),
             reason,
         )
         self.around.on_gaps([gap])
@@ -420,11 +419,19 @@ class Session:
 
     def _until_now_ms(self) -> int:
         heard_ms = self.current.heard_ms if self.current is not None else now_ms()
-        return self._exchange_ms(heard_ms) - MARGIN_MS
+        return self._sent_before_ms(heard_ms)
 
-    def _exchange_ms(self, received_ms: int) -> int:
-        """Return the time of the exchange when it sent what came then."""
-        return received_ms - (self.around.clock.offset_ms or 0)
+    def _sent_before_ms(self, received_ms: int) -> int:
+        """Return a time of the exchange's clock by which it had sent what came then."""
+        return received_ms - max(0, self.around.clock.offset_ms or 0) - MARGIN_MS
+
+    def _sent_after_ms(self, received_ms: int) -> int:
+        """Return a time of the exchange's clock after it had sent what came then.
+
+        How long frames take does not count: it is only known from those that came late.
+        """
+        offset_ms = self.around.clock.offset_ms
+        return received_ms + (MARGIN_MS if offset_ms is None else max(0, -offset_ms))
 
     def _report(
         self,
@@ -532,6 +539,8 @@ class Generation:
         name, received_ms, session = found[1], self._now_ms, self._session
         if name not in self.first_ms:
             self.first_ms[name] = received_ms
+        else:  # the first one may be old: a snapshot
+            self._sample, self._sample_ms = message, received_ms
         if self.successor is not None and self._is_book and name in self.successor.first_ms:
             return  # of the new connection; trades of both are told apart by their ids
         if self._find_ids is not None:
@@ -540,7 +549,6 @@ class Generation:
         session.frames.append((received_ms, message))
         session.bytes_in += len(message)
         session.frames_in += 1
-        self._sample, self._sample_ms = message, received_ms
         if self._keeps_frames:
             session.tickers[name] = message
 
@@ -584,6 +592,11 @@ class Generation:
         if self._facts.confirms == "request":
             return self.accepted_ms is not None and self._unconfirmed <= 0
         return name in self.accepted
+
+    def forget(self, name: bytes) -> None:
+        """Wait for data of a market again."""
+        self.first_ms.pop(name, None)
+        self.accepted.discard(name)
 
     def has_all(self) -> bool:
         """Return whether the data of all markets is whole."""
