@@ -102,7 +102,9 @@ def talk(
                 pass  # the client has gone
             finally:
                 writer.close()
+                over.set()
 
+        over = asyncio.Event()
         server = await asyncio.start_server(handle, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         heard = Heard()
@@ -112,6 +114,8 @@ def talk(
             )
             await use(connection, heard)
             connection.close()
+            async with asyncio.timeout(10):
+                await over.wait()
             await asyncio.sleep(0.05)
         finally:
             server.close()
@@ -290,3 +294,36 @@ def test_a_closed_port_is_unavailable(open_connection: Open) -> None:
 
     with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1"):
         asyncio.run(run())
+
+
+@CLIENTS
+def test_a_proxy_is_gone_through(open_connection: Open) -> None:
+    async def run() -> None:
+        asked: list[bytes] = []
+
+        async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            asked.append(head.split(b" ")[1])
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            peer = Peer(reader, writer)
+            await peer.accept()
+            writer.write(frame(TEXT, b"through"))
+            await reader.read()
+            writer.close()
+            over.set()
+
+        over = asyncio.Event()
+        server = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        heard = Heard()
+        options = Options(proxy=f"http://127.0.0.1:{port}")
+        connection = await open_connection("ws://exchange.invalid:8080/ws", heard, options)
+        assert await heard.until(1) == [b"through"]
+        assert asked == [b"exchange.invalid:8080"]
+        connection.close()
+        async with asyncio.timeout(10):
+            await over.wait()
+        await asyncio.sleep(0.05)
+        server.close()
+
+    asyncio.run(run())
