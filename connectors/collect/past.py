@@ -5,7 +5,7 @@ All of it blocks, and runs in threads beside the loop.
 
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -18,7 +18,9 @@ from schemas.histories import Page, Request, Span
 from schemas.instruments import Instrument
 from schemas.records import Product, Trade
 from schemas.subscriptions import Subscriptions
-from schemas.times import NS_PER_DAY, NS_PER_MS
+from schemas.times import NS_PER_DAY, NS_PER_MS, NS_PER_SECOND
+
+MS_PER_SECOND: Final = 1_000
 
 
 class Bodies(NamedTuple):
@@ -93,8 +95,10 @@ class PastTrades:
     def _history(self, symbol: str, start_ms: int, end_ms: int) -> Bodies:
         market = self._facts.market(symbol)
         bodies: list[bytes] = []
-        whole_from_ns, oldest_ns = start_ms * NS_PER_MS, end_ms * NS_PER_MS
-        at_ns, end_ns = whole_from_ns, end_ms * NS_PER_MS
+        # Some are asked by the second, and would leave out the begun one.
+        whole_from_ns = start_ms // MS_PER_SECOND * NS_PER_SECOND
+        end_ns = oldest_ns = (end_ms // MS_PER_SECOND + 1) * NS_PER_SECOND
+        at_ns = whole_from_ns
         while at_ns < end_ns:
             # A span lies within one day.
             until_ns = min(end_ns, (at_ns // NS_PER_DAY + 1) * NS_PER_DAY)
