@@ -122,6 +122,11 @@ class ExchangeSettings(_Strict, frozen=True):
     collect: Collect | bool = "websocket"
     """By which interfaces; YAML reads a bare `off` as false."""
 
+    @property
+    def is_collected(self) -> bool:
+        """Whether anything is asked of the exchange."""
+        return self.collect not in ("off", False)
+
 
 class TakerVolumeSettings(_Strict, frozen=True):
     """When a minute is final, and how long it can still be corrected."""

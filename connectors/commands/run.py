@@ -134,7 +134,7 @@ class Pipeline:
         if self._data in {"simulator", "live"}:
             self._add_flow("collect", name="collector", keeps_state=False)
             exchanges = load_settings(self._environment()).exchanges
-            collected = [name for name, each in exchanges.items() if each.collect != "off"]
+            collected = [name for name, each in exchanges.items() if each.is_collected]
             self._watch = screen.Watch(collected)
         elif self._data == "replay":
             self._add("replay", [_MARKETFLOW, "replay", "--shift-to-now", "--loop"])

@@ -159,3 +159,20 @@ def test_symbols_are_a_list_all_or_the_largest_ones() -> None:
     assert found["bithumb"].symbols == {"spot": Top(20)}
     assert found["korbit"].symbols == {"spot": ("BTC-KRW", "ETH-KRW", "XRP-KRW")}
     assert found["upbit"].collect == "websocket"
+
+
+def collecting(value: str) -> bytes:
+    head = "    market: Upbit\n"
+    text = (Path(__file__).parents[2] / "pipeline.yaml").read_text()
+    return text.replace(head, f"{head}    collect: {value}\n").encode()
+
+
+def test_a_bare_off_of_yaml_collects_nothing() -> None:
+    settings = parse_settings(collecting("off"), "pipeline.yaml")
+    assert not settings.exchanges["upbit"].is_collected
+    assert settings.exchanges["bithumb"].is_collected
+
+
+def test_collect_true_is_refused() -> None:
+    with pytest.raises(SettingsError, match="expected websocket, rest, both or off"):
+        parse_settings(collecting("on"), "pipeline.yaml")
