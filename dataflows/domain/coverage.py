@@ -37,9 +37,8 @@ class Verdict(NamedTuple):
     """`True`: whole. `False`: a part of it is missing. `None`: no status covers it."""
     revisions: int
     """How often that changed after the minute was over, with its lateness."""
-
-
-UNKNOWN: Final = Verdict(None, 0)
+    is_connected: bool
+    """In a part of the minute, at least, the stream was whole."""
 
 
 class Timeline:
@@ -106,7 +105,8 @@ class Timeline:
             wholes.add(is_whole)
             changes.update(changed)
         is_complete = False if len(wholes) > 1 else next(iter(wholes), None)
-        return Verdict(is_complete, sum(ms >= end_ms + lateness_ms for ms in changes))
+        revisions = sum(ms >= end_ms + lateness_ms for ms in changes)
+        return Verdict(is_complete, revisions, True in wholes)
 
     def forget(self, before_minute: int) -> None:
         """Drop the spans that no minute from this one on can touch."""

@@ -261,7 +261,7 @@ class SymbolMinutes:
         else:
             return active
         whole = [
-            at for at in range(begin, closed_before) if not self._has(at) and self._is_whole(at)
+            at for at in range(begin, closed_before) if not self._has(at) and self._is_connected(at)
         ]
         return sorted({*active, *whole}) if active else whole
 
@@ -275,17 +275,17 @@ class SymbolMinutes:
     def _is_known(self, minute_index: int, last: int | None) -> bool:
         if last is not None and 0 <= minute_index - last <= QUIET_MINUTES:
             return True
-        return bool(self._named_from) and self._is_whole(minute_index)
+        return bool(self._named_from) and self._is_connected(minute_index)
 
-    def _is_whole(self, minute_index: int) -> bool:
+    def _is_connected(self, minute_index: int) -> bool:
         """Return whether a silent minute is a row of zeros by what the collector said.
 
         One that was whole until it became known too late that it was not has such a row as well.
         """
         if self._timeline is None:
             return False
-        is_complete, revisions = self._timeline.judge(minute_index, self._lateness_ms)
-        return bool(is_complete) or (is_complete is False and revisions > 0)
+        is_complete, revisions, is_connected = self._timeline.judge(minute_index, self._lateness_ms)
+        return is_connected or (is_complete is False and revisions > 0)
 
     def _review(self, coverage: SymbolCoverage) -> set[int]:
         """Take over what is known of the stream; return the closed minutes that it changes."""
@@ -307,7 +307,7 @@ class SymbolMinutes:
         changed |= {
             at
             for at in range(max(oldest, first + 1), self._closed_before)
-            if not self._has(at) and self._is_whole(at)
+            if not self._has(at) and self._is_connected(at)
         }
         return changed
 
@@ -348,9 +348,9 @@ class SymbolMinutes:
             packed = self._closed.get(minute_index)
             minute = Minute.unpacked(packed) if packed else EMPTY
         is_final = minute_index < self._closed_before
-        is_complete, revisions = (
-            self._timeline.judge(minute_index, self._lateness_ms) if self._timeline else (None, 0)
-        )
+        is_complete, revisions = None, 0
+        if self._timeline is not None:
+            is_complete, revisions, _ = self._timeline.judge(minute_index, self._lateness_ms)
         volume = minute.buy_volume + minute.sell_volume
         notional = minute.buy_notional + minute.sell_notional
         # The same price may come as 1.0 and as 1.00: which of them was first must not show.

@@ -36,6 +36,10 @@ def judged(*events: FeedStatus, minutes: int = 5) -> list[bool | None]:
     return [timeline.judge(AT + index, LATENESS_MS).is_complete for index in range(minutes)]
 
 
+def said(*, is_complete: bool | None, revisions: int) -> Verdict:
+    return Verdict(is_complete, revisions, is_connected=True)
+
+
 def test_minutes_without_a_status_are_unknown() -> None:
     assert judged() == [None] * 5
     assert judged(status("other", 0), status("paused", 1), minutes=1) == [None]
@@ -64,14 +68,24 @@ def test_a_filled_gap_is_whole_and_late_knowledge_a_revision() -> None:
     timeline = Timeline()
     timeline.apply(status("connected", 0, first=0))
     timeline.apply(status("gap", 71, last=30, first=70))
-    assert timeline.judge(AT, LATENESS_MS) == Verdict(is_complete=False, revisions=1)
-    assert timeline.judge(AT + 1, LATENESS_MS) == Verdict(is_complete=False, revisions=0)
+    assert timeline.judge(AT, LATENESS_MS) == Verdict(
+        is_complete=False, revisions=1, is_connected=True
+    )
+    assert timeline.judge(AT + 1, LATENESS_MS) == Verdict(
+        is_complete=False, revisions=0, is_connected=True
+    )
 
     timeline.apply(status("filled", 300, last=30, first=70))
 
-    assert timeline.judge(AT, LATENESS_MS) == Verdict(is_complete=True, revisions=2)
-    assert timeline.judge(AT + 1, LATENESS_MS) == Verdict(is_complete=True, revisions=1)
-    assert timeline.judge(AT + 9, LATENESS_MS) == Verdict(is_complete=True, revisions=0)
+    assert timeline.judge(AT, LATENESS_MS) == Verdict(
+        is_complete=True, revisions=2, is_connected=True
+    )
+    assert timeline.judge(AT + 1, LATENESS_MS) == Verdict(
+        is_complete=True, revisions=1, is_connected=True
+    )
+    assert timeline.judge(AT + 9, LATENESS_MS) == Verdict(
+        is_complete=True, revisions=0, is_connected=True
+    )
 
 
 def test_reconnects_of_the_past_are_no_revisions_of_later_minutes() -> None:
@@ -81,7 +95,9 @@ def test_reconnects_of_the_past_are_no_revisions_of_later_minutes() -> None:
         timeline.apply(status("disconnected", 3_600 * hour + 3_599, last=3_600 * hour + 3_590))
     timeline.apply(status("connected", 3_600 * 50, first=3_600 * 50 - 1))
 
-    assert timeline.judge(AT + 60 * 50 + 3, LATENESS_MS) == Verdict(is_complete=True, revisions=0)
+    assert timeline.judge(AT + 60 * 50 + 3, LATENESS_MS) == Verdict(
+        is_complete=True, revisions=0, is_connected=True
+    )
     assert len(timeline.state()) < 110
 
 
