@@ -34,7 +34,9 @@ MAX_MESSAGES: Final = 10_000
 def build(environment: Environment, settings: Settings) -> Dataflow:
     """Return the dataflow, without a connection made yet."""
     flow = Dataflow("ticker")
-    source = raw_source(environment, settings, "ticker", TickerReader, MAX_MESSAGES)
+    source = raw_source(
+        environment, settings, "ticker", TickerReader, MAX_MESSAGES, reads_along=False
+    )
     read = op.input("read", flow, source)
     merged = tickers("tickers", op.flat_map_batch("updates", read, keep_type(TickerBatch)))
     newest = op.map_value("newest", merged, _newest)

@@ -1,6 +1,6 @@
 """What the dataflows share: their source, their sinks, and what becomes of refused records."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 import bytewax.operators as op
@@ -8,11 +8,12 @@ from bytewax.operators import KeyedStream
 
 from connectors.kafka.dead_letters import dead_letter_records
 from connectors.kafka.sink import KafkaSink, OutRecord
-from connectors.kafka.source import KafkaSource, Reader
+from connectors.kafka.source import KafkaSource, Place, Reader
 from connectors.postgres.sink import PostgresSink
 from connectors.postgres.tables import R, Table
 from connectors.process.environment import Environment
 from dataflows.operators.keys import keep_type
+from schemas.feed_status import REGIONS
 from schemas.records import DeadLetter
 from schemas.settings import RawKind, Settings
 
@@ -47,6 +48,8 @@ def raw_source(
     kind: RawKind,
     make_reader: MakeRawReader[X],
     max_messages: int = NO_LIMIT,
+    *,
+    reads_along: bool = True,
 ) -> KafkaSource[X]:
     """Return the source of the raw topics of one kind, in all regions.
 
@@ -56,6 +59,8 @@ def raw_source(
         kind: Of the raw data.
         make_reader: Makes the reader of a partition.
         max_messages: How many records are read at once, at most.
+        reads_along: Whether the reader is told, ahead of its own records, what the collector said
+            of its region, and what the same exchange has in other partitions.
     """
     regions = settings.regions.items()
     region_of = {getattr(region.topics, kind): name for name, region in regions}
@@ -70,13 +75,32 @@ def raw_source(
         settings.kafka.with_batch_messages(max_messages),
         shard=environment.shard,
         stop_at_end=environment.stop_at_end,
+        read_along=_read_along(settings, region_of) if reads_along else None,
     )
 
 
-def dead_letters(read: KeyedStream[Any]) -> KeyedStream[list[OutRecord]]:
-    """Return the records of what a reader refused, for the dead-letter topics."""
-    letters = op.flat_map_batch("dead_letters", read, keep_type(DeadLetter))
-    return op.map_value("encode_dead_letters", letters, dead_letter_records)
+def _read_along(
+    settings: Settings, region_of: Mapping[str, str]
+) -> Callable[[str, int], list[Place]]:
+    def read_along(topic: str, partition: int) -> list[Place]:
+        region = region_of[topic]
+        places = [(topic, other) for _, other in settings.other_partitions(region, partition)]
+        if region in REGIONS:
+            places.append((settings.feed_status, REGIONS.index(region)))
+        return places
+
+    return read_along
+
+
+def dead_letters(read: KeyedStream[Any], prefix: str = "") -> KeyedStream[list[OutRecord]]:
+    """Return the records of what a reader refused, for the dead-letter topics.
+
+    Args:
+        read: What the reader made.
+        prefix: Of the steps' names, where a dataflow has two sources.
+    """
+    letters = op.flat_map_batch(f"{prefix}dead_letters", read, keep_type(DeadLetter))
+    return op.map_value(f"encode_{prefix}dead_letters", letters, dead_letter_records)
 
 
 def processed_records(

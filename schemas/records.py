@@ -325,6 +325,8 @@ class BookMinute(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """How often the book was lost: an update missing, or a checksum that differed."""
     valid_ms: int
     """How long the book was known, of 60,000."""
+    is_complete: bool | None = None
+    """Nothing of the minute is known to be missing; `None`: nobody was there to know."""
 
 
 AuditVerdict: TypeAlias = Literal["equal", "explained", "different", "unknown"]

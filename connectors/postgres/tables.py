@@ -1,13 +1,23 @@
 """The tables that dataflows write: how records become rows, and which of two rows is the newer."""
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Final, Generic, LiteralString, NamedTuple, TypeVar
 
+import msgspec
 from psycopg import sql
 
 from schemas.feed_status import StoredFeedStatus
-from schemas.records import BANDS_BPS, AuditMinute, BookMinute, KlineFigures, TakerVolume, Ticker
+from schemas.records import (
+    TICKER_FIGURES,
+    AuditMinute,
+    BookMinute,
+    KlineFigures,
+    TakerVolume,
+    Ticker,
+    kinds_of,
+)
 
 R = TypeVar("R", bound=TakerVolume | Ticker | BookMinute | AuditMinute | StoredFeedStatus)
 
@@ -56,6 +66,7 @@ class Table(Generic[R]):
         time_seconds: Callable[[R], int] | None = None,
     ) -> None:
         self.name = name
+        self.columns = tuple(columns)
         self.progress = progress
         self.time_seconds = time_seconds
         self._may_repeat = may_repeat
@@ -147,6 +158,22 @@ def _columns(kind: LiteralString, *names: str) -> list[Column]:
     return [Column(name, kind) for name in names]
 
 
+# Numbers are sent as the widest type of their kind; the table may have a narrower one.
+_TYPES: Final[dict[type, LiteralString]] = {
+    Decimal: "numeric",
+    int: "bigint",
+    bool: "boolean",
+    str: "text",
+}
+
+
+def _columns_of(record: type[msgspec.Struct], besides: Sequence[str]) -> list[Column]:
+    """Return a column for each field of a record, but for some."""
+    return [
+        Column(name, _TYPES[kind]) for name, kind in kinds_of(record).items() if name not in besides
+    ]
+
+
 _KEY: Final = [Column(EXCHANGE_ID, "smallint"), Column("symbol", "text")]
 _MINUTE: Final = Column("minute", "bigint", expression="to_timestamp(minute)")
 
@@ -162,18 +189,7 @@ def _taker_volume_progress(row: TakerVolume) -> tuple[bool, int, int, int]:
 
 TAKER_VOLUME: Final[Table[TakerVolume]] = Table(
     "taker_volume",
-    [
-        *_KEY,
-        _MINUTE,
-        *_columns("numeric", "taker_buy_volume", "taker_sell_volume"),
-        *_columns("numeric", "taker_buy_notional", "taker_sell_notional"),
-        *_columns("bigint", "buy_count", "sell_count"),
-        *_columns("numeric", "open", "high", "low", "close", "vwap"),
-        Column("is_final", "boolean"),
-        Column("revision", "integer"),
-        *_columns("bigint", "late_trades", "duplicate_trades"),
-        Column("is_complete", "boolean"),
-    ],
+    [*_KEY, _MINUTE, *_columns_of(TakerVolume, besides=("exchange", "symbol", "minute"))],
     key_length=3,
     progress=_taker_volume_progress,
     progress_sql=(
@@ -193,27 +209,7 @@ def _book_minute_progress(row: BookMinute) -> tuple[int, int]:
 # A log that begins inside a minute knows less of it than one that was read from before it.
 ORDERBOOK_MINUTE: Final[Table[BookMinute]] = Table(
     "orderbook_minute",
-    [
-        *_KEY,
-        _MINUTE,
-        *_columns("numeric", "highest_bid", "lowest_ask"),
-        *_columns("numeric", "spread", "spread_min", "spread_max", "spread_twa", "spread_bps_twa"),
-        *_columns("numeric", *(f"total_bid_volume{part}" for part in ("", "_min", "_max", "_twa"))),
-        *_columns("numeric", *(f"total_ask_volume{part}" for part in ("", "_min", "_max", "_twa"))),
-        *_columns("numeric", "imbalance", "imbalance_twa"),
-        *(
-            column
-            for bps in BANDS_BPS
-            for column in (
-                *_columns("numeric", f"depth_{bps}bps_bid", f"depth_{bps}bps_ask"),
-                Column(f"depth_{bps}bps_truncated", "boolean"),
-            )
-        ),
-        *_columns("bigint", "updates", "crossed"),
-        Column("crossed_ms", "integer"),
-        Column("gaps", "bigint"),
-        Column("valid_ms", "integer"),
-    ],
+    [*_KEY, _MINUTE, *_columns_of(BookMinute, besides=("exchange", "symbol", "minute"))],
     key_length=3,
     progress=_book_minute_progress,
     progress_sql="({row}.valid_ms, {row}.updates)",
@@ -242,9 +238,7 @@ TICKER_LATEST: Final[Table[Ticker]] = Table(
                 "given.timestamp / 1000 * interval '1 microsecond'"
             ),
         ),
-        *_columns("numeric", "opening_price", "trade_price", "max_price", "min_price"),
-        *_columns("numeric", "prev_closing_price", "acc_trade_volume_24h"),
-        *_columns("numeric", "signed_change_price", "signed_change_rate"),
+        *_columns("numeric", *TICKER_FIGURES),
     ],
     key_length=2,
     progress=_ticker_progress,

@@ -8,21 +8,28 @@ decided by the exchange's watermark, as for trades (:mod:`dataflows.domain.trade
 """
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from dataflows.domain.books.book import Book, BookState
 from dataflows.domain.books.minute import NOTHING, BookMinuteInProgress, MinuteState
 from dataflows.domain.books.whole import WholeBook
+from dataflows.domain.coverage import Span, Timeline
 from dataflows.domain.states import checked
 from schemas.errors import FeedError
 from schemas.records import BookMinute, BookSummary, BookUpdate
 from schemas.times import NS_PER_MINUTE
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 
-BookMinutesState: TypeAlias = tuple[int, BookState, int, int, int, MinuteState | None, bytes]
+# How many final minutes of a book can still be found to be incomplete: a collector may take a
+# minute or two to notice that a feed is dead.
+KEPT_MINUTES: Final = 5
+
+BookMinutesState: TypeAlias = tuple[
+    int, BookState, int, int, int, MinuteState | None, bytes, list[Span], bytes
+]
 
 
 class Closed(NamedTuple):
@@ -48,6 +55,7 @@ def _rows(run: Closed, final_before: int, alive: Iterable[int]) -> list[BookMinu
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _closed: Final = msgspec.msgpack.Decoder(list[Closed])
+_written: Final = msgspec.msgpack.Decoder(list[BookMinute])
 
 
 class BookMinutes:
@@ -68,11 +76,11 @@ class BookMinutes:
         """The end of the minute that is now, once an update was of it."""
         self._minute: BookMinuteInProgress | None = None
         self._closed: list[Closed] = []
+        self._timeline = Timeline()
+        self._written: list[BookMinute] = []
+        """The newest final rows: they may still be found to be incomplete."""
         if state is not None:
-            checked("minutes of an order book", state, STATE_VERSION)
-            _, _, self._now_ns, self._final_before, self._minute_index, minute, closed = state
-            self._minute = None if minute is None else BookMinuteInProgress.of_state(minute)
-            self._closed = _closed.decode(closed)
+            self._restore(state)
 
     @property
     def time_ns(self) -> int:
@@ -112,6 +120,14 @@ class BookMinutes:
         minute.count(state)
         return state
 
+    def review(self, coverage: list[Span]) -> list[BookMinute]:
+        """Take in what the collector says of the book's stream; return the rows that it changes."""
+        self._timeline = Timeline(coverage)
+        judged = [self._judged(row) for row in self._written]
+        changed = [new for new, old in zip(judged, self._written, strict=True) if new != old]
+        self._written = judged
+        return changed
+
     def finish(self, final_before: int, active: Iterable[int]) -> list[BookMinute]:
         """Return the rows of the minutes that have become final.
 
@@ -126,20 +142,42 @@ class BookMinutes:
         if self._minute is not None:
             self._roll(final_before)
         alive = sorted(active)
-        rows = [row for run in self._closed for row in _rows(run, final_before, alive)]
+        found = [row for run in self._closed for row in _rows(run, final_before, alive)]
+        rows = [self._judged(row) for row in found] if self._timeline.is_known else found
         self._closed = [
             run._replace(first=max(run.first, final_before))
             for run in self._closed
             if run.before > final_before
         ]
+        self._written = [*self._written, *rows][-KEPT_MINUTES:]
         return rows
 
     def state(self) -> BookMinutesState:
         """Return a copy to store, of plain values only."""
         return (
             STATE_VERSION, self.book.state(), self._now_ns, self._final_before,
-            self._minute_index,            self._state_of_minute(), _encode(self._closed),
+            self._minute_index, self._state_of_minute(), _encode(self._closed),
+            self._timeline.state(), _encode(self._written),
         )  # fmt: skip
+
+    def _restore(self, state: Any) -> None:
+        if checked("minutes of an order book", state, STATE_VERSION) == 1:
+            state = (*state, [], _encode([]))
+        (
+            _, _, self._now_ns, self._final_before, self._minute_index, minute, closed, coverage,
+            written,
+        ) = state  # fmt: skip
+        self._minute = None if minute is None else BookMinuteInProgress.of_state(minute)
+        self._closed = _closed.decode(closed)
+        self._timeline = Timeline(coverage)
+        self._written = _written.decode(written)
+
+    def _judged(self, row: BookMinute) -> BookMinute:
+        """Return the row with what is known of its completeness; a gap is missing."""
+        is_complete = self._timeline.judge(row.minute // 60, 0).is_complete
+        if row.gaps:
+            is_complete = False
+        return msgspec.structs.replace(row, is_complete=is_complete)
 
     def _state_of_minute(self) -> MinuteState | None:
         return None if self._minute is None else self._minute.state()

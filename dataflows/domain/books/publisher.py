@@ -70,6 +70,8 @@ class BookPublisher:
         output = BookOutput([], [], [], [])
         for stamped in batch.updates:
             self._apply(stamped, output)
+        if batch.coverage is not None:
+            output.minutes.extend(self._minutes.review(batch.coverage))
         output.minutes.extend(self._minutes.finish(batch.final_before, batch.active))
         if batch.retired:
             output.summaries.extend(self.release())

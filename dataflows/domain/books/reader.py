@@ -1,30 +1,35 @@
 """From the raw records of one partition to book updates by symbol, each with the time it counts.
 
-It keeps what belongs to the partition and not to a book: the event time of its exchanges. As for
-trades, every decision falls for each update at its place in the log, and is stored with the
-offset, so that it does not depend on how the log was cut into batches.
+It keeps what belongs to the partition and not to a book: the event time of its exchanges, and what
+the collector said of their feeds. As for trades, each update is judged at its own place in the
+log, and what was decided is stored with the offset, so that it does not depend on how the log was
+cut into batches.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from dataflows.domain.books.whole import WholeBook, summarize, summarize_fast
+from dataflows.domain.books.minutes import KEPT_MINUTES
+from dataflows.domain.books.whole import WholeBook, decode_of
+from dataflows.domain.coverage import Coverage, CoverageState, Span, concerns
 from dataflows.domain.event_time import QUIET_MINUTES
-from dataflows.domain.frames import Decode, FrameReader
+from dataflows.domain.frames import FrameReader
 from dataflows.domain.partition import PartitionReader
+from dataflows.domain.states import checked
 from schemas.envelope import is_envelope
-from schemas.exchanges import ExchangeDecoder
-from schemas.feeds import Feed
+from schemas.errors import DecodeError
+from schemas.feed_status import FeedStatus, decode_feed_status
 from schemas.numbers import exact
 from schemas.raw import RawMessage, first_logged_ns, logged_at_ns, received_at_ns
-from schemas.records import BookUpdate, DeadLetter, Salvaged
+from schemas.records import BookUpdate, DeadLetter
 from schemas.settings import Settings
 from schemas.times import NS_PER_MINUTE, NS_PER_MS, utc_text
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
+KIND: Final = "orderbook"
 
 BookClockState: TypeAlias = tuple[int, int, list[int], dict[str, int]]
 
@@ -52,11 +57,16 @@ class BookBatch(NamedTuple):
     in those, a quiet book is a row, in others its silence may be an outage."""
     retired: bool = False
     """The book was silent for so long that its state is given up."""
+    coverage: list[Span] | None = None
+    """What the collector said of the book's stream, where that is news."""
 
 
 Item: TypeAlias = tuple[str, BookBatch] | tuple[str, DeadLetter]
 """Updates by `<exchange>:<symbol>`, and dead letters by `<topic>/<partition>`."""
-ReaderState: TypeAlias = tuple[int, dict[str, BookClockState]]
+ReaderState: TypeAlias = tuple[
+    int, dict[str, BookClockState], dict[str, CoverageState], dict[int, Any]
+]
+"""Version, the clocks and the coverage of the exchanges, the readers of their other partitions."""
 
 
 class BookClock:
@@ -65,14 +75,22 @@ class BookClock:
     Args:
         exchange: The exchange id, for the keys of its symbols.
         lateness_ns: How far past its end a minute becomes final.
+        coverage: What the collector said of its books' feeds.
         state: What :meth:`state` gave, to go on from there.
     """
 
     def __init__(
-        self, exchange: str, lateness_ns: int, state: BookClockState | None = None
+        self,
+        exchange: str,
+        lateness_ns: int,
+        coverage: Coverage,
+        state: BookClockState | None = None,
     ) -> None:
         self._exchange = exchange
         self._lateness_ns = lateness_ns
+        self._coverage = coverage
+        self._to_tell: set[str] = set()
+        """Symbols whose coverage is news."""
         self.newest_ns, final_before, active, last_minutes = state or (0, 0, [], {})
         self._set_final_before(final_before)
         self._told_final_before = self._final_before
@@ -82,11 +100,11 @@ class BookClock:
         self._batches: list[BookBatch] = []
 
     def state(self) -> BookClockState:
-        """A copy to store, plain values only; to be taken when everything was collected."""
+        """Return a copy to store, of plain values only; call it when everything was collected."""
         return self.newest_ns, self._final_before, sorted(self._active), dict(self._last_minutes)
 
     def take(self, time_ns: int, update: BookUpdate | WholeBook, *, verify: bool) -> None:
-        """Takes an update in; one that is too late for its minute counts in the first open one.
+        """Take an update in; one that is too late for its minute counts in the first open one.
 
         The state that it made exists from then on, whatever its stamp says.
         """
@@ -100,15 +118,31 @@ class BookClock:
         self._updates[update.symbol].append(StampedBookUpdate(time_ns, update, verify))
 
     def pass_time(self, silent_ns: int) -> None:
-        """Moves event time on without an update: the exchange has been silent for this long."""
+        """Move event time on without an update: the exchange has been silent for this long."""
         self._advance(self.newest_ns + silent_ns)
 
-    def finish(self) -> None:
-        """Makes every minute final that has an update: there will be no more."""
-        self._advance(self.newest_ns + NS_PER_MINUTE + self._lateness_ns)
+    def follow(self, newest_ns: int) -> None:
+        """Make minutes final that are so in another partition, while nothing waits in this one."""
+        self._advance(newest_ns)
+
+    def note_active(self, minutes: Iterable[int]) -> None:
+        """Note minutes in which the exchange had updates in another partition."""
+        self._active.update(at for at in minutes if at >= self._final_before)
+
+    def note(self, status: FeedStatus) -> None:
+        """Note a record of `feed-status` that the coverage knows already."""
+        self._to_tell |= {symbol for symbol in self._last_minutes if concerns(status, symbol)}
+
+    def finish(self, newest_ns: int = 0) -> None:
+        """Make every minute final that has an update: there will be no more.
+
+        Args:
+            newest_ns: Newest time of the exchange in its other partitions.
+        """
+        self._advance(max(self.newest_ns, newest_ns) + NS_PER_MINUTE + self._lateness_ns)
 
     def collect(self) -> list[BookBatch]:
-        """A batch of each book that has news: updates, or minutes that became final."""
+        """Return a batch of each book that has news: updates, final minutes, coverage."""
         self._close_batch()
         batches, self._batches = self._batches, []
         return batches
@@ -117,7 +151,10 @@ class BookClock:
         updates, self._updates = self._updates, defaultdict(list)
         self._note_last_minutes(updates)
         active = self._newly_final()
-        symbols = list(updates if active is None else self._last_minutes)
+        to_tell, self._to_tell = self._to_tell, set()
+        symbols = list({**updates, **dict.fromkeys(sorted(to_tell))})
+        if active is not None:
+            symbols = list(self._last_minutes)
         self._batches += [
             BookBatch(
                 f"{self._exchange}:{symbol}",
@@ -125,12 +162,20 @@ class BookClock:
                 self._final_before,
                 active or (),
                 self._retires(symbol),
+                self._coverage_of(symbol) if symbol in to_tell else None,
             )
             for symbol in symbols
         ]
 
+    def _coverage_of(self, symbol: str) -> list[Span]:
+        timeline = self._coverage.timeline(symbol)
+        timeline.forget(self._final_before - KEPT_MINUTES)
+        return timeline.state()
+
     def _note_last_minutes(self, updates: Mapping[str, list[StampedBookUpdate]]) -> None:
         for symbol, found in updates.items():
+            if self._coverage.is_known and symbol not in self._last_minutes:
+                self._to_tell.add(symbol)
             self._last_minutes[symbol] = found[-1].time_ns // NS_PER_MINUTE
 
     def _any_retires(self) -> bool:
@@ -139,7 +184,7 @@ class BookClock:
         return any(minute < oldest for minute in self._last_minutes.values())
 
     def _advance(self, newest_ns: int) -> bool:
-        """Moves event time on; whether minutes became final."""
+        """Move event time on; return whether minutes became final."""
         final_before = (newest_ns - self._lateness_ns) // NS_PER_MINUTE
         if final_before <= self._final_before:
             return False
@@ -153,7 +198,7 @@ class BookClock:
         """When the first minute that is open becomes final."""
 
     def _newly_final(self) -> tuple[int, ...] | None:
-        """Which of the minutes that became final were active; `None` where none became final."""
+        """Return which minutes that became final were active; `None` where none became final."""
         if self._final_before <= self._told_final_before:
             return None
         active = tuple(sorted(at for at in self._active if at < self._final_before))
@@ -169,7 +214,7 @@ class BookClock:
 
 
 class BookReader(PartitionReader[Item]):
-    """Reads one partition of an order book topic.
+    """The reader of one partition of an order book topic.
 
     Args:
         settings: Lateness, exchanges, owners.
@@ -177,6 +222,7 @@ class BookReader(PartitionReader[Item]):
         topic: For dead letters.
         partition: For dead letters, and for the owner of records that name none.
         state: What :meth:`state` gave, to go on from there.
+        reads_along: Only for the times of its exchange, which another partition has as well.
     """
 
     def __init__(
@@ -185,19 +231,35 @@ class BookReader(PartitionReader[Item]):
         region: str,
         topic: str,
         partition: int,
-        state: ReaderState | None = None,
+        state: Any = None,
+        *,
+        reads_along: bool = False,
     ) -> None:
         times = settings.taker_volume
+        self._topic = topic
         self._lateness_ns = times.lateness_ms * NS_PER_MS
         self._future_ns = times.future_limit_ms * NS_PER_MS
         self._idle_close_ns = times.idle_close_ms * NS_PER_MS
         self._frames: FrameReader[BookUpdate | WholeBook] = FrameReader(
-            settings, region, topic, partition, _decode_books
+            settings, region, topic, partition, decode_of
         )
-        self._clocks = {
-            exchange: BookClock(exchange, self._lateness_ns, clock)
-            for exchange, clock in (state[1] if state else {}).items()
+        clocks, coverages, others = _upgraded(state)
+        self._coverages = {
+            exchange: Coverage(coverages.get(exchange, ({}, {})))
+            for exchange, known in settings.exchanges.items()
+            if known.region == region
         }
+        siblings = [] if reads_along else settings.other_partitions(region, partition)
+        self._others = {
+            other: (
+                exchange,
+                BookReader(settings, region, topic, other, others.get(other), reads_along=True),
+            )
+            for exchange, other in siblings
+        }
+        self._clocks: dict[str, BookClock] = {}
+        for exchange, clock in clocks.items():
+            self._add_clock(exchange, clock)
 
     @property
     def counts(self) -> Counter[str]:
@@ -210,7 +272,7 @@ class BookReader(PartitionReader[Item]):
         return max((clock.newest_ns for clock in self._clocks.values()), default=0)
 
     def read(self, messages: Sequence[RawMessage], now_ns: int) -> list[Item]:
-        """What a batch of records means for each book, and the records that mean nothing.
+        """Return what records mean for each book, and the records that mean nothing.
 
         Args:
             messages: In the order of the log.
@@ -232,28 +294,67 @@ class BookReader(PartitionReader[Item]):
                     clock.take(time_ns, update, verify=_is_verifiable(update, message))
         return [*self._collect(), *self._frames.dead_letters(batch)]
 
-    def idle(self, silent_ns: int) -> list[Item]:
-        """Moves event time on by the wall clock while a caught-up partition is silent."""
-        if silent_ns < self._idle_close_ns:
+    def note(
+        self, topic: str, partition: int, messages: Sequence[RawMessage], now_ns: int
+    ) -> list[Item]:
+        """Note records of `feed-status`, or of another partition of the same exchange."""
+        if topic == self._topic and partition in self._others:
+            exchange, reader = self._others[partition]
+            minutes = {
+                stamped.time_ns // NS_PER_MINUTE
+                for _, item in reader.read(messages, now_ns)
+                if isinstance(item, BookBatch)
+                for stamped in item.updates
+            }
+            self._clock(exchange).note_active(minutes)
             return []
-        for clock in self._clocks.values():
-            clock.pass_time(silent_ns)
+        for message in messages:
+            try:
+                status = decode_feed_status(message.value())
+            except DecodeError:
+                # The dataflow that stores these records makes the dead letter.
+                self.counts["statuses_not_understood"] += 1
+                continue
+            coverage = self._coverages.get(status.exchange)
+            if coverage is not None and status.kind == KIND:
+                coverage.apply(status)
+                if status.exchange in self._clocks:
+                    self._clocks[status.exchange].note(status)
+        return self._collect()
+
+    def idle(self, silent_ns: int) -> list[Item]:
+        """Move event time on by the wall clock while a caught-up partition is silent."""
+        for exchange, reader in self._others.values():
+            self._clock(exchange).follow(reader.newest_ns)
+        if silent_ns >= self._idle_close_ns:
+            for clock in self._clocks.values():
+                clock.pass_time(silent_ns)
         return self._collect()
 
     def finish(self) -> list[Item]:
-        """Makes every minute final: the input has an end, and this is it."""
-        for clock in self._clocks.values():
-            clock.finish()
+        """Make every minute final: the input has an end, and this is it."""
+        for exchange, clock in self._clocks.items():
+            others = [known.newest_ns for name, known in self._others.values() if name == exchange]
+            clock.finish(max(others, default=0))
         return self._collect()
 
     def state(self) -> ReaderState:
-        """A copy to store, plain values only."""
-        return STATE_VERSION, {name: clock.state() for name, clock in self._clocks.items()}
+        """Return a copy to store, of plain values only."""
+        return (
+            STATE_VERSION,
+            {name: clock.state() for name, clock in self._clocks.items()},
+            {name: known.state() for name, known in self._coverages.items() if known.is_known},
+            {partition: reader.state() for partition, (_, reader) in self._others.items()},
+        )
 
     def _clock(self, exchange: str) -> BookClock:
-        clock = self._clocks.get(exchange)
-        if clock is None:
-            clock = self._clocks[exchange] = BookClock(exchange, self._lateness_ns)
+        return self._clocks.get(exchange) or self._add_clock(exchange)
+
+    def _add_clock(self, exchange: str, state: BookClockState | None = None) -> BookClock:
+        # A key may name an exchange of another region.
+        coverage = self._coverages.setdefault(exchange, Coverage())
+        clock = BookClock(exchange, self._lateness_ns, coverage, state)
+        self._clocks[exchange] = clock
         return clock
 
     def _collect(self) -> list[Item]:
@@ -268,34 +369,17 @@ class BookReader(PartitionReader[Item]):
         )
 
 
+def _upgraded(
+    state: Any,
+) -> tuple[dict[str, BookClockState], dict[str, CoverageState], dict[int, Any]]:
+    if state is None:
+        return {}, {}, {}
+    if checked("a reader of order books", state, STATE_VERSION) == 1:
+        return state[1], {}, {}
+    return state[1], state[2], state[3]
+
+
 def _is_verifiable(update: BookUpdate | WholeBook, message: RawMessage) -> bool:
     if isinstance(update, WholeBook) or update.checksum is None:
         return False
     return not is_envelope(message.value() or b"")
-
-
-def _no_columns(frame: bytes) -> None:
-    del frame
-
-
-def _decode_books(decoder: ExchangeDecoder) -> Decode[BookUpdate | WholeBook]:
-    decode_books = decoder.decode_books
-    decode_columns = decoder.decode_book_columns or _no_columns
-
-    def decode(frame: bytes, feed: Feed) -> list[BookUpdate | WholeBook]:
-        columns = decode_columns(frame)
-        book = None if columns is None else summarize_fast(columns, frame, feed, decode_books)
-        if book is not None:
-            return [book]
-        updates = decode_books(frame, feed)
-        if not (updates and updates[0].is_snapshot):
-            return updates  # type: ignore[return-value]  # nobody will put a whole one into it
-        wholes = [
-            summarize(update, frame, feed, decode_books, index)
-            for index, update in enumerate(updates)
-        ]
-        if isinstance(updates, Salvaged):
-            return Salvaged(wholes, updates.problems, updates.skipped)
-        return wholes
-
-    return decode

@@ -13,9 +13,11 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from dataflows.domain.frames import Decode
+from schemas.exchanges import ExchangeDecoder
 from schemas.feeds import Feed
 from schemas.numbers import are_amounts, sum_of_amounts
-from schemas.records import BookColumns, BookUpdate, SequenceRule
+from schemas.records import BookColumns, BookUpdate, Salvaged, SequenceRule
 
 ZERO: Final = Decimal(0)
 
@@ -106,6 +108,34 @@ def summarize(
         last_id=update.last_id,
         depth=update.depth,
     )
+
+
+def _no_columns(frame: bytes) -> None:
+    del frame
+
+
+def decode_of(decoder: ExchangeDecoder) -> Decode[BookUpdate | WholeBook]:
+    """Return what decodes frames of order books, whole ones summed up."""
+    decode_books = decoder.decode_books
+    decode_columns = decoder.decode_book_columns or _no_columns
+
+    def decode(frame: bytes, feed: Feed) -> list[BookUpdate | WholeBook]:
+        columns = decode_columns(frame)
+        book = None if columns is None else summarize_fast(columns, frame, feed, decode_books)
+        if book is not None:
+            return [book]
+        updates = decode_books(frame, feed)
+        if not (updates and updates[0].is_snapshot):
+            return updates  # type: ignore[return-value]  # nobody will put a whole one into it
+        wholes = [
+            summarize(update, frame, feed, decode_books, index)
+            for index, update in enumerate(updates)
+        ]
+        if isinstance(updates, Salvaged):
+            return Salvaged(wholes, updates.problems, updates.skipped)
+        return wholes
+
+    return decode
 
 
 def _figures(
