@@ -646,10 +646,13 @@ class Generation:
     def _check_ids(self, name: bytes, message: bytes, received_ms: int) -> None:
         assert self._find_ids is not None  # noqa: S101  # the caller has looked
         ids = self._find_ids(message)
-        if not ids:
+        if len(ids) == 1:  # nearly always
+            first_id = newest_id = int(ids[0])
+        elif ids:
+            numbers = [int(found) for found in ids]
+            first_id, newest_id = min(numbers), max(numbers)
+        else:
             return
-        numbers = [int(found) for found in ids]
-        first_id, newest_id = min(numbers), max(numbers)
         if self._facts.trade_count is not None:
             counts = self._facts.trade_count.findall(message)
             if counts:

@@ -87,7 +87,7 @@ def wait_until(is_so: Callable[[], object], seconds: float = START_SECONDS) -> N
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "it has not become so"
-        time.sleep(0.1)
+        time.sleep(0.5)
 
 
 def statuses(pipeline: Pipeline) -> list[FeedStatus]:

@@ -5,8 +5,10 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 
+from connectors.local.stack import Stack
 from schemas.processed import encode_snapshot_request
 from schemas.records import SnapshotRequest
 from tests.dataflows.exchanges import (
@@ -21,6 +23,9 @@ from tests.dataflows.harness import Pipeline
 REGIONS = ("Korea", "Asia", "NE")
 MakePipeline = Callable[..., Pipeline]
 
+# Ten exchanges on a busy machine: what is waited for comes late.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture(scope="module")
 def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
@@ -28,11 +33,11 @@ def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
         yield found
 
 
-def start(pipeline: Pipeline, name: str = "collect.log") -> subprocess.Popen[str]:
+def start(pipeline: Pipeline, name: str = "collect.log", **variables: str) -> subprocess.Popen[str]:
     # The recovery store only makes epochs short: it has nothing to keep.
     store = pipeline.recovery_store(f"recovery-{name}")
     with (pipeline.folder / name).open("w") as log:
-        return pipeline.start_into(log.fileno(), "collect", *store)
+        return pipeline.start_into(log.fileno(), "collect", *store, **variables)
 
 
 def log_of(pipeline: Pipeline, name: str = "collect.log") -> str:
@@ -201,3 +206,29 @@ def test_trades_are_polled_over_rest(exchanges: Exchanges, make_pipeline: MakePi
     end(process, pipeline)
     whole, _ = check_trades(pipeline, exchanges.trades())
     assert whole > 20
+
+
+def test_a_slow_broker_holds_reading_back(
+    exchanges: Exchanges, make_pipeline: MakePipeline, stack: Stack
+) -> None:
+    some = exchanges.of("okx", regions=("Asia",))
+    changes = {"exchanges": some, "collect": {"queue_kbytes": 1_024}}
+    pipeline = make_pipeline(regions=("Asia",), changes=changes)
+    process = start(pipeline, KAFKA_QUEUE_BUFFERING_MAX_KBYTES="64")
+    feeds = {feed for feed in wanted(pipeline) if feed[0] == "okx"}
+    wait_until(lambda: feeds <= good(pipeline))
+    kafka = psutil.Process(stack.state().processes["kafka"].pid)
+    family = [kafka, *kafka.children(recursive=True)]
+    for member in family:
+        member.suspend()
+    try:
+        wait_until(lambda: "reading is held back" in log_of(pipeline), 50)
+    finally:
+        for member in family:
+            member.resume()
+    wait_until(lambda: has_said(pipeline, "okx", "other", "reading on after"))
+    time.sleep(3)
+    end(process, pipeline)
+    assert has_said(pipeline, "okx", "paused", "the broker is slow")
+    whole, _ = check_trades(pipeline, exchanges.trades())
+    assert whole > 50
