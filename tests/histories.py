@@ -127,7 +127,7 @@ class Past:
         return _json(
             {"id": t.trade_id, "create_time": t.time_ms // 1_000, "contract": contract,
              "create_time_ms": msgspec.Raw(b"%d.%03d" % divmod(t.time_ms, 1_000)),
-             "size": 1 if t.taker_buys else -1, "price": str(t.price)}
+             "size": (1 if t.taker_buys else -1) if t.size else 0, "price": str(t.price)}
             for t in found[offset:][: int(asked["limit"])]
         )  # fmt: skip
 

@@ -20,6 +20,10 @@ SYMBOLS = {"upbit": "BTC-KRW", "bithumb": "BTC-KRW", "korbit": "BTC-KRW", "coino
            "kraken": "BTC-USD", "bitmex": "BTC-USD-PERP"}  # fmt: skip
 
 
+# A row of size zero is no trade, and does not end a page.
+SIZES = [Decimal("0.5")] * 6 + [Decimal(0)]
+
+
 def asked_as(exchange: str, native_symbol: str) -> str:
     return native_symbol.replace("/", "") if exchange == "kraken" else native_symbol
 
@@ -68,7 +72,7 @@ def test_a_pager_gets_every_trade_of_its_span(
 ) -> None:
     stamps = times(counts)
     trades = [
-        PastTrade(10_000 + at, time_ms, Decimal("5.25"), Decimal("0.5"), at % 2 == 0)
+        PastTrade(10_000 + at, time_ms, Decimal("5.25"), SIZES[at % 7], at % 2 == 0)
         for at, time_ms in enumerate(stamps)
     ]
     market = EXCHANGES[exchange].market(symbol)
@@ -79,7 +83,9 @@ def test_a_pager_gets_every_trade_of_its_span(
     found, complete_from_ns = drive(exchange, past, span)
 
     from_ns = max(start_ns, complete_from_ns)
-    expected = [t.time_ms for t in trades if from_ns <= t.time_ms * NS_PER_MS < span.end_ns]
+    expected = [
+        t.time_ms for t in trades if t.size and from_ns <= t.time_ms * NS_PER_MS < span.end_ns
+    ]
     assert sorted(t // NS_PER_MS for t in found.values() if t >= from_ns) == expected
     assert complete_from_ns % NS_PER_MINUTE == 0
     if exchange not in ("bybit", "korbit", "coinone", "okx"):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,8 @@ def test_what_cannot_be_asked_for_is_refused_in_a_sentence(
     make_pipeline: MakePipeline, exchange: Server, options: list[str], said: str
 ) -> None:
     pipeline = make_pipeline(changes=exchanges(exchange.url))
+    config = Path(pipeline.variables["PIPELINE_CONFIG"])
+    config.write_text(config.read_text().replace("linear: https://fapi.binance.com", ""))
 
     done = backfill(pipeline, *options)
 
@@ -200,3 +203,18 @@ def test_what_the_exchange_refuses_is_said_in_its_words(
     assert "Invalid symbol." in done.stderr
     assert "symbol=XUSDT" in done.stderr
     assert pipeline.rows() == []
+
+
+def test_rows_without_a_trade_do_not_cost_their_neighbours(make_pipeline: MakePipeline) -> None:
+    trades = [
+        MarketTrade("C0USDT", 10 + at, START_MS + 1_000 * at, Decimal(5), size, taker_buys=True)
+        for at, size in enumerate((Decimal("0.1"), Decimal(0), Decimal(-1), Decimal("0.3")))
+    ]
+    with Server(past_of(trades)).running() as exchange:
+        pipeline = make_pipeline(changes=exchanges(exchange.url))
+
+        done = backfill(pipeline, "--from", START, "--to", END, "--symbol", "C0-USDT")
+
+    assert done.returncode == 1
+    assert "row left out: price 5 and size -1" in done.stderr
+    assert [float(row["taker_buy_volume"]) for row in pipeline.rows() if row["buy_count"]] == [0.4]
