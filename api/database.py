@@ -9,15 +9,18 @@ from psycopg import errors
 from psycopg.rows import args_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
-from schemas.errors import BusyError, SettingsError, UnavailableError
+from connectors.postgres.connection import options_of
+from schemas.errors import BusyError, UnavailableError
 
 CONNECTIONS: Final = 6
 WIDE_CONNECTIONS: Final = 3
 """Of their own, so that slow questions leave the others theirs."""
 WAITING_REQUESTS: Final = 200
 CONNECT_SECONDS: Final = 2
+WAIT_SECONDS: Final = 3
+"""How long a request waits for a connection."""
 STATEMENT_SECONDS: Final = 5
-ANSWER_SECONDS: Final = CONNECT_SECONDS + STATEMENT_SECONDS + 1
+ANSWER_SECONDS: Final = WAIT_SECONDS + STATEMENT_SECONDS
 
 Row = TypeVar("Row")
 
@@ -50,7 +53,7 @@ class Database:
     """
 
     def __init__(self, dsn: str) -> None:
-        _check(dsn)
+        options_of(dsn)
         self.dsn = dsn
         self._quick = _Pool(dsn, CONNECTIONS)
         self._wide = _Pool(dsn, WIDE_CONNECTIONS)
@@ -124,7 +127,6 @@ class _Pool:
     """A few connections, and how many of them are in use."""
 
     def __init__(self, dsn: str, connections: int) -> None:
-        self._connections = connections
         self._in_use = 0
         self._pool = AsyncConnectionPool(
             dsn,
@@ -132,7 +134,7 @@ class _Pool:
             min_size=1,
             max_size=connections,
             max_waiting=WAITING_REQUESTS,
-            timeout=CONNECT_SECONDS,
+            timeout=WAIT_SECONDS,
             # After it, the next request tries at once: a long back-off would outlive the outage.
             reconnect_timeout=2 * CONNECT_SECONDS,
             configure=_configure,
@@ -179,8 +181,8 @@ class _Pool:
                 self._in_use -= 1
 
     def without_connection(self) -> UnavailableError:
-        """Return why there was no connection: all are in use, or none can be made."""
-        if self._in_use >= self._connections:
+        """Return why there was no connection: others use them, or none can be made."""
+        if self._in_use:
             return BusyError("the server is busy with other questions: try again later")
         return UnavailableError(_CANNOT_BE_REACHED)
 
@@ -197,14 +199,3 @@ class _EndedError(psycopg.OperationalError):
 
 async def _configure(connection: psycopg.AsyncConnection) -> None:
     await connection.execute(CONFIGURE, (str(STATEMENT_SECONDS * 1_000),))
-
-
-def _check(dsn: str) -> None:
-    try:
-        psycopg.conninfo.conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
-        # libpq's message repeats what it could not read, which may be the password.
-        raise SettingsError(
-            "POSTGRES_DSN cannot be read: expected postgresql://user:password@host:port/database, "
-            "with special characters percent-encoded"
-        ) from None

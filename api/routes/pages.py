@@ -51,6 +51,30 @@ _DOCS: Final = (
 """
 )
 
+# Fonts and the request proxy of its makers are elsewhere: without them.
+_REFERENCE: Final = (
+    _HEAD
+    + """\
+<title>marketflow API reference</title>
+</head>
+<body>
+<div id="reference"></div>
+<script src="/docs/scalar.js"></script>
+<script src="/docs/start-reference.js"></script>
+</body>
+</html>
+"""
+)
+_START_REFERENCE: Final = """\
+Scalar.createApiReference("#reference", {
+  url: "/openapi.json",
+  withDefaultFonts: false,
+  telemetry: false,
+  hideClientButton: true,
+  agent: { disabled: true },
+});
+"""
+
 # The validator would send the document to a server of Swagger's.
 _START: Final = """\
 SwaggerUIBundle({
@@ -72,6 +96,7 @@ _STATIC_NAMES: Final = frozenset(
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _OFFAPI_FILES: Final = {
     "swagger-ui-bundle.js": ("swagger_bundle.js", _JAVASCRIPT),
+    "scalar.js": ("scalar.js", _JAVASCRIPT),
     "swagger-ui.css": ("swagger_style.css", "text/css; charset=utf-8"),
 }
 
@@ -136,7 +161,12 @@ async def docs() -> Response[str]:
 
 @get("/docs/{name:str}", include_in_schema=False)
 async def docs_asset(name: FromPath[str]) -> Response[bytes]:
-    """Answers a file of Swagger UI."""
+    """Answer the reference page, or a file of one of the two pages."""
+    if name == "reference":
+        return Response(_REFERENCE.encode(), media_type=MediaType.HTML, headers=_HEADERS)
+    if name == "start-reference.js":
+        script = _START_REFERENCE.encode()
+        return Response(script, media_type=_JAVASCRIPT, headers=_ASSET_HEADERS)
     if name == "start.js":
         return Response(_START.encode(), media_type=_JAVASCRIPT, headers=_ASSET_HEADERS)
     if name not in _OFFAPI_FILES:

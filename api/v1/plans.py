@@ -24,7 +24,7 @@ from api.v1.statements import (
     premium_statement,
     taker_volume_statement,
 )
-from api.v1.times import EPOCH
+from api.v1.times import EPOCH, first_start
 from connectors.process.clock import now_ns
 from schemas.settings import Settings
 
@@ -118,8 +118,15 @@ class Planner:
             as_of=question.as_of is not None,
             as_float=question.numbers == "float",
         )
-        parameters = market_ranges(question, wanted)
-        return _plan(COVERAGE, question, statement, parameters, CoverageRow, len(wanted))
+        # Intervals without minutes are rows as well: a page is a part of the range.
+        lo, hi, resumes_at = _window(question, len(wanted), until=utc_now())
+        parameters = {
+            **market_ranges(question, wanted),
+            "los": [lo] * len(wanted),
+            "his": [hi] * len(wanted),
+        }
+        plan = _plan(COVERAGE, question, statement, parameters, CoverageRow, len(wanted))
+        return msgspec.structs.replace(plan, covers_range=resumes_at is None, resumes_at=resumes_at)
 
     async def premium(self, request: Request[Any, Any, Any], format_: Format) -> Plan:
         """Plan `/v1/premium`: a page is a part of the range, as a row has many markets."""
@@ -127,7 +134,7 @@ class Planner:
         asked = Asked(request.query_params.multi_items(), ACCEPTED[PREMIUM])
         bases = parse_bases(asked) or (_DEFAULT_BASE,)
         legs = self._legs(bases, await self._markets.all())
-        lo, hi, resumes_at = _window(question, len(bases))
+        lo, hi, resumes_at = _window(question, len(bases), until=question.last)
         statement = premium_statement(
             is_hours=_is_hours(question),
             descending=question.sort == "desc",
@@ -227,15 +234,24 @@ def _plan(
     return Plan(route, question, statement, {**values, **parameters}, row, is_wide)
 
 
-def _window(question: Question, bases: int) -> tuple[datetime, datetime, datetime | None]:
-    """Return the part of the range that a page answers, and where the next one begins."""
-    lo, hi = question.first, question.last
+def _window(
+    question: Question, rows_a_time: int, *, until: datetime
+) -> tuple[datetime, datetime, datetime | None]:
+    """Return the part of the range that a page answers, and where the next one begins.
+
+    Args:
+        question: With the range and the cursor.
+        rows_a_time: How many rows one interval has at most.
+        until: When intervals end to be there.
+    """
+    end = min(question.last, first_start(until, question.step, question.offset))
+    lo, hi = question.first, max(end, question.first)
     if question.cursor is not None:
         at = EPOCH + question.cursor.time_us * _MICROSECOND
         lo, hi = (lo, min(hi, at)) if question.sort == "desc" else (max(lo, at), hi)
     if question.format != "json":
         return lo, hi, None
-    reach = question.step * max(1, question.limit // bases)
+    reach = question.step * max(1, question.limit // max(1, rows_a_time))
     if hi - lo <= reach:
         return lo, hi, None
     if question.sort == "desc":

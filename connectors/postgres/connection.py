@@ -35,14 +35,28 @@ def connect(dsn: str) -> Connection:
         SettingsError: `dsn` is not one. The message does not repeat it: it may hold a password.
         psycopg.OperationalError: The server cannot be reached or refuses.
     """
-    try:
-        options = conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
-        raise SettingsError(
-            "POSTGRES_DSN: not a libpq connection string, "
-            "expected postgresql://user:password@host:port/database"
-        ) from None
+    options = options_of(dsn)
     return psycopg.connect(make_conninfo("", **{**_DEFAULTS, **options}), autocommit=True)
+
+
+def options_of(dsn: str) -> dict[str, str | int | None]:
+    """Return what a connection string says, option by option.
+
+    Raises:
+        SettingsError: It is none, or its password is not percent-encoded: the part behind an `@`
+            would count as the host, and be printed in every message about it.
+    """
+    try:
+        options: dict[str, str | int | None] = dict(conninfo_to_dict(dsn))
+    except psycopg.ProgrammingError:
+        # libpq's message repeats what it could not read, which may be the password.
+        options = {"host": "@"}
+    if "@" in str(options.get("host", "")):
+        raise SettingsError(
+            "POSTGRES_DSN cannot be read: expected postgresql://user:password@host:port/database, "
+            "with special characters percent-encoded (`@` is %40)"
+        )
+    return options
 
 
 def is_transient(error: psycopg.Error) -> bool:

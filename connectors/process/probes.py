@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from connectors.process.clock import now_ns
+from schemas.errors import SettingsError
 from schemas.times import NS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -72,10 +73,13 @@ def postgres_failure(dsn: str, timeout_seconds: int = 2) -> str | None:
     """Say why a server there does not answer a query in time; None when it does."""
     import psycopg  # noqa: PLC0415
 
+    from connectors.postgres.connection import options_of  # noqa: PLC0415
+
     try:
+        options_of(dsn)
         with psycopg.connect(dsn, connect_timeout=timeout_seconds) as connection:
             connection.execute("SELECT 1")
-    except psycopg.Error as error:
+    except (psycopg.Error, SettingsError) as error:
         return str(error)
     return None
 
@@ -117,12 +121,11 @@ def _s3_failure(environment: Environment) -> str | None:
 
 
 def _address_of_dsn(dsn: str) -> str:
-    from psycopg import ProgrammingError  # noqa: PLC0415
-    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+    from connectors.postgres.connection import options_of  # noqa: PLC0415
 
     try:
-        parts = conninfo_to_dict(dsn)
-    except ProgrammingError:
+        parts = options_of(dsn)
+    except SettingsError:
         return "(POSTGRES_DSN is malformed)"
     host, port = parts.get("host") or "local socket", parts.get("port") or 5432
     return f"{host}:{port}/{parts.get('dbname', '')}"

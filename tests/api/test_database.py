@@ -1,4 +1,7 @@
 import asyncio
+import os
+import signal
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -7,7 +10,9 @@ import pytest
 
 from api.database import Database
 from connectors.postgres.migrate import migrate
-from schemas.errors import SettingsError, UnavailableError
+from connectors.process.environment import Environment
+from connectors.process.probes import address, failure
+from schemas.errors import BusyError, SettingsError, UnavailableError
 
 Result = TypeVar("Result")
 
@@ -69,8 +74,60 @@ def test_more_requests_than_connections_are_all_answered(postgres_dsn: str) -> N
     assert on(postgres_dsn, many) == [[7]] * 100
 
 
-def test_a_malformed_dsn_is_refused_without_repeating_it() -> None:
+@pytest.mark.parametrize(
+    "dsn", ["postgresql://user:hunter2@host:port%zz/db", "postgresql://user:hunt@er2@host/db"]
+)
+def test_a_malformed_dsn_is_refused_without_repeating_it(dsn: str) -> None:
     with pytest.raises(SettingsError, match="POSTGRES_DSN") as caught:
-        Database("postgresql://user:hunter2@host:port%zz/db")
-    assert "hunter2" not in str(caught.value)
+        Database(dsn)
+    assert "er2" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_the_part_of_a_password_behind_an_at_sign_is_never_shown() -> None:
+    environment = Environment.read({"POSTGRES_DSN": "postgresql://user:hunt@er2@host/db"})
+    assert "er2" not in str(address("postgres", environment))
+    assert "er2" not in str(failure("postgres", environment))
+
+
+def test_slow_questions_leave_quick_ones_their_connections(postgres_dsn: str) -> None:
+    async def mixed(database: Database) -> tuple[list[int], list[BaseException | list[int]]]:
+        slow = "SELECT 1 FROM pg_sleep(3)"
+        waiting = [
+            asyncio.ensure_future(database.fetch(slow, {}, int, is_wide=True)) for _ in range(4)
+        ]
+        await asyncio.sleep(0.5)
+        quick = await database.fetch("SELECT 7", {}, int, deadline_seconds=2)
+        await database.fetch("SELECT 1", {}, int, is_health=True, deadline_seconds=2)
+        return quick, await asyncio.gather(*waiting, return_exceptions=True)
+
+    quick, slow = on(postgres_dsn, mixed)
+    assert quick == [7]
+    refused = [each for each in slow if isinstance(each, BaseException)]
+    assert len(refused) == 1
+    # Too much to do is not the same as away.
+    assert isinstance(refused[0], BusyError)
+    assert "busy" in str(refused[0])
+
+
+def test_a_database_that_hangs_is_answered_for_in_time(postgres_dsn: str) -> None:
+    async def frozen(database: Database) -> float:
+        await database.fetch("SELECT 1", {}, int)
+        # Its sessions only: the server of this run is other tests' as well.
+        with psycopg.connect(postgres_dsn) as connection:
+            pids = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'marketflow-api' "
+                "AND datname = current_database()"
+            ).fetchall()
+        for (pid,) in pids:
+            os.kill(pid, signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            with pytest.raises(UnavailableError, match=r"did not answer within 1\.5 s"):
+                await database.fetch("SELECT 1", {}, int, deadline_seconds=1.5)
+            return time.monotonic() - began
+        finally:
+            for (pid,) in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    assert on(postgres_dsn, frozen) < 8
