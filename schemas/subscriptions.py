@@ -78,6 +78,8 @@ class Subscriptions(msgspec.Struct, frozen=True, kw_only=True):
     book_silence_seconds: float | None = 60.0
     """The least time after which a book is thought silent; `None`: heartbeats vouch for it."""
     ticker_silence_seconds: float | None = 60.0
+    has_first_book: bool = True
+    """Whether each book is sent at once, and not only its changes."""
     has_first_ticker: bool = True
     """Whether each ticker is sent at once, however quiet the market is."""
     max_age_seconds: float | None = None

@@ -163,18 +163,15 @@ class Session:
 
     def complain(self, names: Iterable[bytes], reason: str) -> None:
         """Do something about silent markets: subscribe anew, then connect anew, then report."""
-        again: list[bytes] = []
-        for name in names:
-            level = self.complaints.get(name, 0)
-            self.complaints[name] = level + 1
-            if level == 0:
-                again.append(name)
-            elif level == 1:
-                self.reconnect(reason)
-                return
-            elif level == 2:  # noqa: PLR2004  # the last step
+        levels = {name: self.complaints.get(name, 0) for name in names}
+        self.complaints |= {name: level + 1 for name, level in levels.items()}
+        for name, level in levels.items():
+            if level == 2:  # noqa: PLR2004  # the last step, taken once
                 self._report("no_data", [name], reason, last_good_ms=self.lost_ms.get(name))
-        self.renew(again, reason)
+        if 1 in levels.values():
+            self.reconnect(reason)
+        else:
+            self.renew([name for name, level in levels.items() if level == 0], reason)
 
     def reconnect(self, reason: str) -> None:
         """Give the connection up."""
@@ -356,16 +353,19 @@ class Session:
         if confirms and not heard and now - asked_ms > ACCEPT_SECONDS * 1_000:
             generation.end(1006, f"no subscription was confirmed within {ACCEPT_SECONDS:g} s")
             return
-        if now - asked_ms < FIRST_DATA_SECONDS * 1_000 or not self._has_first_data():
+        if now - asked_ms < FIRST_DATA_SECONDS * 1_000 or not self.has_first_data():
             return
         missing = [name for name in self.streams if name not in self.last_ms]
         if missing:
             generation.asked_ms = now
             self.complain(missing, f"no data within {FIRST_DATA_SECONDS:g} s of the subscription")
 
-    def _has_first_data(self) -> bool:
-        kind = self.target.kind
-        return kind == "orderbook" or (kind == "ticker" and self.around.facts.has_first_ticker)
+    def has_first_data(self) -> bool:
+        """Return whether each market has data at once, however quiet it is."""
+        facts, kind = self.around.facts, self.target.kind
+        if kind == "orderbook":
+            return facts.has_first_book
+        return kind == "ticker" and facts.has_first_ticker
 
     def _judge_rhythms(self, now: int) -> None:
         floor_seconds = self._floor_seconds()
@@ -584,7 +584,7 @@ class Generation:
             return True
         session = self._session
         is_doubted = name in session.lost_ms and name in session.complaints
-        if session.target.kind != "trade" or is_doubted or name in self._refused:
+        if session.has_first_data() or is_doubted or name in self._refused:
             return False
         if self._facts.confirms == "nothing":
             # A market without trades: the others prove that the request was understood.

@@ -232,3 +232,26 @@ def test_a_slow_broker_holds_reading_back(
     assert has_said(pipeline, "okx", "paused", "the broker is slow")
     whole, _ = check_trades(pipeline, exchanges.trades())
     assert whole > 50
+
+
+def test_listings_and_delistings_are_followed(
+    exchanges: Exchanges, make_pipeline: MakePipeline
+) -> None:
+    symbols = {"spot": "all", "linear": {"top": 1}}
+    given = exchanges.settings["exchanges"]["bybit"]["urls"]
+    urls = {scheme: {p: given[scheme][p] for p in symbols} for scheme in ("ws", "rest")}
+    some = exchanges.of("bybit", regions=("Asia",), kinds=["trade"], symbols=symbols, urls=urls)
+    changes = {"exchanges": some, "collect": {"instruments_interval_ms": 1_000}}
+    pipeline = make_pipeline(regions=("Asia",), changes=changes)
+    process = start(pipeline)
+    wait_until(lambda: {("bybit", "spot", "trade", "BTC-USDT")} <= good(pipeline))
+    wait_until(lambda: ("bybit", "linear") in {feed[:2] for feed in good(pipeline)})
+    assert len([feed for feed in good(pipeline) if feed[1] == "linear"]) == 1
+
+    exchanges.make("delist", exchange="bybit", product="spot", symbol="ETH-USDT")
+    wait_until(lambda: has_said(pipeline, "bybit", "disconnected", "not listed any more"))
+    assert ("bybit", "spot", "trade", "ETH-USDT") not in good(pipeline)
+    exchanges.make("list", exchange="bybit", product="spot", symbol="ETH-USDT")
+    wait_until(lambda: ("bybit", "spot", "trade", "ETH-USDT") in good(pipeline))
+    end(process, pipeline)
+    check_trades(pipeline, exchanges.trades())

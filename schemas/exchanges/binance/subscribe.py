@@ -156,6 +156,7 @@ SUBSCRIPTIONS: Final = Subscriptions(
     confirms="request",
     ping_seconds=12,
     silence_seconds=25,
+    has_first_book=False,
     has_first_ticker=False,
     max_age_seconds=85_500,
     connects=Budget(250, 300),

@@ -142,6 +142,7 @@ SUBSCRIPTIONS: Final = Subscriptions(
     },
     ping_seconds=12,
     silence_seconds=25,
+    has_first_book=False,
     has_first_ticker=False,
     connects=Budget(50, 60),
     messages=Budget(20, 1),
