@@ -1,4 +1,4 @@
-"""Unwraps what the regional socket collectors write: a batch of messages, JSON text inside JSON.
+"""What the regional socket collectors write: a batch of messages, JSON text inside JSON.
 
     {"region": "korea", "market": "UPBIT", "symbol": "BTC", "data": ["<JSON text>", ...]}
 
@@ -51,7 +51,7 @@ _text: Final = msgspec.json.Decoder(str)
 
 
 def is_envelope(value: bytes) -> bool:
-    """Whether a raw record is a collector's envelope, as opposed to an exchange's own frame."""
+    """Return whether a raw record is a collector's envelope, not an exchange's own frame."""
     opening = _OPENING.match(value)
     if opening is None:
         return False
@@ -59,7 +59,7 @@ def is_envelope(value: bytes) -> bool:
 
 
 def decode_envelope(value: bytes) -> Envelope:
-    """Unwraps an envelope; the messages themselves are left to the exchange's decoder.
+    """Unwrap an envelope; its messages are left to the exchange's decoder.
 
     Raises:
         DecodeError: It has another form, or its market is no exchange of this project.
@@ -86,7 +86,7 @@ def decode_envelope(value: bytes) -> Envelope:
 
 
 def _item(raw: msgspec.Raw, index: int) -> bytes:
-    """The text of one message; one that is not text but JSON itself stands for itself."""
+    """Return the text of one message, which may also be JSON itself."""
     text = bytes(raw)
     if text.startswith(b'"'):
         return _text.decode(text).encode()

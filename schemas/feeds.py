@@ -17,7 +17,7 @@ class Feed(msgspec.Struct, frozen=True):
     exchange: str
     product: Product = "spot"
     native_symbol: str | None = None
-    """The exchange's own symbol, from the record's key, where the frame does not carry it."""
+    """The exchange's own symbol, from the record's key, for frames without one."""
     coin: str | None = None
     """The base coin named by a collector's envelope."""
     quote: str = "USDT"

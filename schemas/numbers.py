@@ -86,7 +86,7 @@ def are_amounts(numbers: Sequence[Decimal]) -> bool:
 
 
 def sum_of_amounts(numbers: Sequence[Decimal]) -> Decimal | None:
-    """The sum, if :func:`exact_product` takes for sure any of these with any of others like them.
+    """Return the sum if :func:`exact_product` takes any of these with any like them, else `None`.
 
     The sum bounds each of them from above, and it traps where one has too many digits: two
     passes instead of four. `None` is no verdict: the sum alone may be too long.
@@ -103,11 +103,11 @@ def sum_of_amounts(numbers: Sequence[Decimal]) -> Decimal | None:
 
 
 def quotient(dividend: Decimal, divisor: Decimal) -> Decimal:
-    """The quotient rounded half-even to 12 decimals: contracts in base units, averages, rates."""
+    """Return the quotient rounded half-even to 12 decimals."""
     return QUOTIENT.divide(dividend, divisor).quantize(QUOTIENT_QUANTUM, context=QUOTIENT)
 
 
 def plain(number: Decimal) -> str:
-    """The number as decimal text without an exponent, every digit kept."""
+    """Return the number as decimal text without an exponent, every digit kept."""
     text = str(number)  # twice as fast, and the same for most numbers
     return format(number, "f") if "E" in text else text

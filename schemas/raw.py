@@ -25,7 +25,7 @@ FEEDS_REMEMBERED: Final = 100_000
 
 
 class RawMessage(Protocol):
-    """A record as the Kafka client hands it over: one of its own, so that none is made for it."""
+    """A record as the Kafka client hands it over, so that no copy is made."""
 
     def key(self) -> bytes | None: ...  # noqa: D102
     def value(self) -> bytes | None: ...  # noqa: D102
@@ -35,7 +35,7 @@ class RawMessage(Protocol):
 
 
 def received_at_ns(message: RawMessage) -> int | None:
-    """When the record was received: as its collector says, else as Kafka stamped it.
+    """Return when the record was received: as its collector says, else as Kafka stamped it.
 
     Never the wall clock of the reader, which would be another one when it is read again.
     """
@@ -47,7 +47,7 @@ def received_at_ns(message: RawMessage) -> int | None:
 
 
 def logged_at_ns(message: RawMessage, now_ns: int) -> int:
-    """When Kafka stamped the record; the wall clock for one without a stamp that can be true.
+    """Return when Kafka stamped the record, or the wall clock if its stamp cannot be true.
 
     What is compared with it is decided the same way whenever the record is read, and whatever
     the reader's clock does.
@@ -57,7 +57,7 @@ def logged_at_ns(message: RawMessage, now_ns: int) -> int:
 
 
 def first_logged_ns(messages: Sequence[RawMessage], now_ns: int) -> int:
-    """The earliest :func:`logged_at_ns` of records; for each of a hundred thousand a second."""
+    """Return the earliest time at which any of the records was logged."""
     earliest_ms = min([message.timestamp()[1] for message in messages], default=0)
     if earliest_ms > EARLIEST_NS // NS_PER_MS:
         return earliest_ms * NS_PER_MS
@@ -78,7 +78,7 @@ class Unwrapped(NamedTuple):
 
 
 class RawRecords:
-    """Resolves the records of one partition; remembers the feed of each key it has seen.
+    """The feeds of one partition's records, by their keys.
 
     Args:
         settings: Names exchanges, markets and owners.
@@ -93,7 +93,7 @@ class RawRecords:
         self._feeds: dict[bytes | None, tuple[Feed, ExchangeDecoder]] = {}
 
     def feed(self, key: bytes | None) -> tuple[Feed, ExchangeDecoder]:
-        """The feed of a frame with this key, and its decoder.
+        """Return the feed of a frame with this key, and its decoder.
 
         Raises:
             DecodeError: Neither the key nor the partition names an exchange.
@@ -102,7 +102,7 @@ class RawRecords:
         return self._remember(key) if found is None else found
 
     def unwrap(self, key: bytes | None, value: bytes) -> Unwrapped | None:
-        """What a collector's envelope holds; `None` where the record is no envelope.
+        """Return what a collector's envelope holds, or `None` if the record is no envelope.
 
         Raises:
             DecodeError: It is an envelope, and broken.

@@ -58,7 +58,7 @@ class Groups(_Strict, frozen=True):
     trade: Name
     kline: Name
     audit: Name
-    """Reads the taker volumes that the audit holds against klines."""
+    """The group of the audit, which reads taker volumes."""
 
 
 class PartitionCounts(_Strict, frozen=True):
@@ -124,7 +124,7 @@ class ExchangeSettings(_Strict, frozen=True):
 
     @property
     def is_collected(self) -> bool:
-        """Whether anything is asked of the exchange."""
+        """Return whether anything is asked of the exchange."""
         return self.collect not in ("off", False)
 
 
@@ -212,15 +212,15 @@ class Settings(_Strict, frozen=True):
 
     @cached_property
     def exchange_of_market(self) -> Mapping[str, str]:
-        """The exchange id for each market name, lower case: what an envelope names."""
+        """The exchange id by market name in lower case, which is what an envelope names."""
         return {exchange.market.lower(): name for name, exchange in self.exchanges.items()}
 
     def region_of(self, exchange: str) -> Region:
-        """The region that an exchange belongs to."""
+        """Return the region that an exchange belongs to."""
         return self.regions[self.exchanges[exchange].region]
 
     def owner(self, region: str, partition: int) -> str | None:
-        """The exchange that owns a partition of a region's topics, if any."""
+        """Return the exchange that owns a partition of a region's topics, if any."""
         for name, exchange in self.exchanges.items():
             if exchange.region == region and partition in exchange.partitions:
                 return name
@@ -240,7 +240,7 @@ class Settings(_Strict, frozen=True):
         native_symbol: str | None = None,
         coin: str | None = None,
     ) -> Feed:
-        """What a decoder needs to know of one feed of an exchange."""
+        """Return what a decoder needs to know of one feed of an exchange."""
         settings = self.exchanges[exchange]
         if product is None:
             product = EXCHANGES[exchange].default_product
@@ -256,7 +256,11 @@ class Settings(_Strict, frozen=True):
 
 
 def parse_settings(text: bytes, source: str) -> Settings:
-    """Reads the text of a ``pipeline.yaml``; `source` is how messages name the file.
+    """Return the settings in the text of a ``pipeline.yaml``.
+
+    Args:
+        text: YAML.
+        source: The name of the file in messages.
 
     Raises:
         SettingsError: Names the file, the path of the wrong key, and what was expected.
@@ -273,7 +277,7 @@ def parse_settings(text: bytes, source: str) -> Settings:
 
 
 def _precise(text: bytes, error: msgspec.ValidationError) -> str:
-    """The message with the region's or exchange's name, where msgspec writes `[...]`."""
+    """Return the message with the region's or exchange's name, where msgspec writes `[...]`."""
     raw = msgspec.yaml.decode(text)
     sections: tuple[tuple[str, type[_Strict]], ...] = (
         ("regions", Region),
@@ -289,7 +293,7 @@ def _precise(text: bytes, error: msgspec.ValidationError) -> str:
 
 
 def _with_expected(message: str, at: type[_Strict]) -> str:
-    """An unknown field's message, with the fields that are known where it stands."""
+    """Return the message of an unknown field with the fields that are known there."""
     if "unknown field" not in message:
         return message
     path = message.rpartition("`$")[2].strip("`.").split(".") if "`$" in message else []
@@ -305,7 +309,7 @@ def _with_expected(message: str, at: type[_Strict]) -> str:
 
 
 def _problems(settings: Settings) -> Iterator[str]:
-    """What the types cannot say: references, ownership and counts."""
+    """Yield what is wrong and the types cannot say: references, ownership and counts."""
     for name, exchange in settings.exchanges.items():
         at = f"at `$.exchanges.{name}"
         if name not in EXCHANGES:

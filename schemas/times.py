@@ -47,7 +47,7 @@ _CUT: Final = decimal.Context(prec=64, rounding=decimal.ROUND_DOWN, traps=[])
 
 
 def ns_of_seconds(value: int | str | Decimal) -> int:
-    """Nanoseconds of Unix seconds: an integer, or text or a number with a fraction.
+    """Return the nanoseconds of Unix seconds: an integer, or text or a number with a fraction.
 
     Raises:
         DecodeError: It is not a number, or not of the years 2009 to 2100.
@@ -60,7 +60,7 @@ def ns_of_seconds(value: int | str | Decimal) -> int:
 
 
 def ns_of_ms(value: int | str | Decimal) -> int:
-    """Nanoseconds of Unix milliseconds: an integer, or text or a number with a fraction.
+    """Return the nanoseconds of Unix milliseconds: an integer, or text or a number with a fraction.
 
     Raises:
         DecodeError: It is not a number, or not of the years 2009 to 2100.
@@ -86,7 +86,7 @@ def ns_of_all_ms(times_ms: Sequence[int]) -> list[int]:
 
 
 def ns_of_us(value: int | str | Decimal) -> int:
-    """Nanoseconds of Unix microseconds: an integer, or text or a number with a fraction.
+    """Return the nanoseconds of Unix microseconds: an integer, or text or a number with a fraction.
 
     Raises:
         DecodeError: It is not a number, or not of the years 2009 to 2100.
@@ -95,7 +95,7 @@ def ns_of_us(value: int | str | Decimal) -> int:
 
 
 def ns_of_ms_or_us(value: int | str | Decimal) -> int:
-    """Nanoseconds of a time that is in milliseconds or microseconds: its size tells which.
+    """Return the nanoseconds of a time in milliseconds or microseconds: its size tells which.
 
     The two cannot be confused: milliseconds of 2100 are microseconds of February 1970.
 
@@ -113,7 +113,7 @@ def ns_of_ms_or_us(value: int | str | Decimal) -> int:
 
 
 def ns_of_rfc3339(text: str) -> int:
-    """Nanoseconds of `2021-04-17T16:51:02.123456Z` or the same with `+09:00` at its end.
+    """Return the nanoseconds of `2021-04-17T16:51:02.123456Z` or the same with `+09:00` at its end.
 
     Raises:
         DecodeError: It has another form, or is not of the years 2009 to 2100.
@@ -130,7 +130,7 @@ def ns_of_rfc3339(text: str) -> int:
 
 
 def ns_of_kst(text: str) -> int:
-    """Nanoseconds of a Korean wall clock, `2021-06-02 08:43:34.555058` or `20210602 084334`.
+    """Return the nanoseconds of a Korean wall clock, `2021-06-02 08:43:34.5` or `20210602 084334`.
 
     Korea is nine hours ahead of UTC and has had no daylight saving since 1988.
 
@@ -208,5 +208,5 @@ def _in_bounds(time_ns: int, text: str) -> int:
 
 
 def utc_text(time_ns: int) -> str:
-    """A time for a person to read, to the second."""
+    """Return a time for a person to read, to the second."""
     return datetime.fromtimestamp(time_ns // NS_PER_SECOND, UTC).isoformat()

@@ -53,7 +53,7 @@ class Router:
         """Frames read that no dataflow has a use for, by why."""
 
     def prepare(self, recording: Recording, frame: Frame) -> Prepared | None:
-        """The frame with its target; `None`, and a count, for one that is left out."""
+        """Return the frame with its target, or count it and return `None`."""
         exchange = recording.exchange
         try:
             kind = decoder_of(exchange).kind(frame.content)
@@ -88,7 +88,7 @@ class Router:
 def timelines(
     recordings: Sequence[Recording], router: Router, start_ns: int | None
 ) -> list[Timeline]:
-    """What is played side by side: sessions from a start on, else each exchange in its order."""
+    """Return what is played side by side: sessions from a start on, else each exchange."""
     groups: defaultdict[str, list[Recording]] = defaultdict(list)
     for recording in recordings:
         session = recording.session or recording.file

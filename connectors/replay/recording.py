@@ -66,7 +66,7 @@ def shipped() -> list[Recording]:
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """The frames of a file, one after the other.
+    """Yield the frames of a file, one after the other.
 
     Raises:
         SettingsError: The file cannot be read, or a line of it is no frame.

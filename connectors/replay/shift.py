@@ -1,4 +1,4 @@
-"""Moves the exchange's own times and ids inside a frame, by changing their text and nothing else.
+"""The exchange's own times and ids inside a frame, moved by changing their text alone.
 
 Replay needs this to make a recording happen now, and again: times move by whole seconds, so that
 a field of any unit moves exactly and keeps its digits below the second. Ids of a later pass are
@@ -20,7 +20,7 @@ ID_STEP: Final = 1_000_000
 
 
 class Move(NamedTuple):
-    """How far a frame is moved; both zero is not at all."""
+    """How far a frame is moved."""
 
     seconds: int
     """Added to each time."""
@@ -69,7 +69,7 @@ _Field: TypeAlias = _Number | _Clock | _Uuid
 
 
 class Template:
-    """A frame, taken apart at what moves; made once, moved for each pass."""
+    """A frame taken apart at what moves: made once, moved for each pass."""
 
     __slots__ = ("_fields", "_form", "_numbers_only", "frame")
 
@@ -89,7 +89,7 @@ class Template:
         self._numbers_only = all(isinstance(field, _Number) for field in self._fields)
 
     def moved(self, move: Move) -> bytes:
-        """The frame with its times and ids moved."""
+        """Return the frame with its times and ids moved."""
         if not self._fields or move == (0, 0):
             return self.frame
         if self._numbers_only:
@@ -141,7 +141,7 @@ def _formatted(seconds: int, style: str) -> bytes:
 
 @lru_cache
 def _pattern(exchange: str, kind: Kind) -> re.Pattern[bytes]:
-    """One expression for all that moves in frames of a kind: a frame is searched once."""
+    """Return one expression for all that moves in a kind of frame, so that it is searched once."""
     fields = EXCHANGES[exchange].moved
     clock = rf"{_DAY}[T ]{_TIME}"
     keyed = r'"(?:{keys})"\s?:\s?"?'

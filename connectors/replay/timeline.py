@@ -70,7 +70,7 @@ class Timeline:
         self._kept: list[Prepared] | None = None
 
     def play(self, *, again: bool) -> Iterator[Placed]:
-        """The frames with their places; with `again`, pass after pass without an end."""
+        """Yield the frames with their places; with `again`, pass after pass without end."""
         begin_ns = passed_seconds = 0
         while True:
             slot_ns, first_ns, last_ns = begin_ns, -1, -1

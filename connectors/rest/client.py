@@ -39,11 +39,11 @@ class RestClient:
         self._next_at = 0.0
 
     def close(self) -> None:
-        """Ends its connections."""
+        """End the connections."""
         self._client.close()
 
     def get(self, request: Request) -> bytes:
-        """The body of an answer.
+        """Return the body of an answer.
 
         Raises:
             SettingsError: The exchange refuses: what it says.

@@ -19,11 +19,11 @@ class Past(NamedTuple):
     market: Market
     trades: list[Trade]
     complete_from_ns: int
-    """What is before it, the exchange does not give any more, or not whole."""
+    """Earlier trades are missing or incomplete."""
 
 
 class TradeHistory:
-    """Asks one exchange.
+    """The past trades of one exchange.
 
     Args:
         environment: Keys, where an exchange wants one.
@@ -43,12 +43,12 @@ class TradeHistory:
         header, key = self._history.api_key_header, environment.api_keys.get(exchange)
         self._headers = {header: key} if header and key else {}
         self.pages = self.trades = 0
-        """What it has got so far."""
+        """Pages and trades so far."""
         self.problems: list[str] = []
-        """What was wrong with rows that could not be read; their neighbours count."""
+        """What was wrong with rows that were left out."""
 
     def check(self, market: Market) -> None:
-        """Refuses a market whose trades cannot be asked for, before the first request.
+        """Refuse a market whose trades cannot be asked for, before the first request.
 
         Raises:
             SettingsError: Says which key of ``pipeline.yaml`` is the reason.
@@ -61,7 +61,7 @@ class TradeHistory:
             )
 
     def spans(self, start_ns: int, end_ns: int) -> Iterator[tuple[int, int]]:
-        """The spans in which a time is asked for, one after the other."""
+        """Yield the spans in which a time is asked for, one after the other."""
         if self._history.is_recent_only:
             yield start_ns, end_ns
             return
@@ -71,7 +71,7 @@ class TradeHistory:
             start_ns = span_end_ns
 
     def read(self, market: Market, start_ns: int, end_ns: int) -> Past:
-        """All trades of a span.
+        """Return all trades of a span.
 
         Raises:
             SettingsError: The exchange refuses.
@@ -92,7 +92,7 @@ class TradeHistory:
             return Past(market, list(found.values()), stop.value)
 
     def close(self) -> None:
-        """Ends its connections."""
+        """End the connections."""
         for client in self._clients.values():
             client.close()
 

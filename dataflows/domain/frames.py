@@ -68,7 +68,7 @@ class Batch(Generic[T]):
         self.refused: dict[int | None, tuple[RawMessage, list[str]]] = {}
 
     def refuse(self, message: RawMessage, problem: str) -> None:
-        """Notes a problem; those of one record make one dead letter."""
+        """Note a problem; those of one record make one dead letter."""
         self.refused.setdefault(message.offset(), (message, []))[1].append(problem)
 
 
@@ -77,7 +77,7 @@ def _without_run(decoder: ExchangeDecoder) -> None:
 
 
 class FrameReader(Generic[T]):
-    """Decodes the records of one partition.
+    """The decoder of one partition's records.
 
     Args:
         settings: Exchanges, markets and owners.
@@ -106,7 +106,7 @@ class FrameReader(Generic[T]):
         """Skipped frames and dead letters since it was last cleared."""
 
     def read(self, messages: Sequence[RawMessage]) -> Batch[T]:
-        """Decodes records; nothing they hold makes it raise."""
+        """Decode records; nothing in them makes it raise."""
         run = self._read_run(messages)
         if run is not None:
             return Batch(run)
@@ -137,7 +137,7 @@ class FrameReader(Generic[T]):
         return batch
 
     def dead_letters(self, batch: Batch[T]) -> list[tuple[str, DeadLetter]]:
-        """The records that a batch refused, by `<topic>/<partition>`."""
+        """Return the dead letters of a batch, by `<topic>/<partition>`."""
         self.counts["dead_letters"] += len(batch.refused)
         key = f"{self._topic}/{self._partition}"
         return [(key, self._dead_letter(*refused)) for refused in batch.refused.values()]
@@ -188,7 +188,7 @@ class FrameReader(Generic[T]):
     def _read_envelope(
         self, message: RawMessage, batch: Batch[T], error: DecodeError | None = None
     ) -> None:
-        """Reads the record as an envelope, after no exchange had a use for it as a frame."""
+        """Read the record as an envelope, after no exchange had a use for it as a frame."""
         try:
             envelope = self._records.unwrap(message.key(), message.value() or b"")
         except DecodeError as broken:

@@ -1,4 +1,4 @@
-"""What the decoder modules share: error messages, levels of books, figures of tickers, ids.
+"""What the decoders share: error messages, rows, levels of books, figures of tickers, ids.
 
 Nothing here knows an exchange. A decoder tries the frame that comes most often straight away;
 what fails there goes a second, slower way inside :func:`decoding`, which finds the words for it.
@@ -51,7 +51,7 @@ _rows: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 @contextmanager
 def decoding(exchange: str) -> Iterator[None]:
-    """Turns every failure of the block into a `DecodeError` that names the exchange.
+    """Turn every failure of the block into a `DecodeError` that names the exchange.
 
     Raises:
         DecodeError: The block raised one of :data:`FAILURES`.
@@ -75,7 +75,7 @@ def _shortened(message: str) -> str:
 
 
 def decode_together(decoder: msgspec.json.Decoder[list[R]], frames: Sequence[bytes]) -> list[R]:
-    """The rows of frames of one kind, one a frame, decoded as one array.
+    """Decode frames of one kind, one row each, as one array, and return the rows.
 
     The line break keeps frames apart where one of them was cut off inside a string: JSON has no
     line breaks in strings.
@@ -134,7 +134,7 @@ def placed(message: str, name: str) -> str:
 
 
 def messages(frame: bytes) -> list[bytes]:
-    """The messages of a frame: the elements of a JSON array, else the frame itself."""
+    """Return the messages of a frame: the elements of a JSON array, else the frame itself."""
     if frame.lstrip()[:1] != b"[":
         return [frame]
     return [bytes(row) for row in _rows.decode(frame)]
@@ -142,7 +142,7 @@ def messages(frame: bytes) -> list[bytes]:
 
 @lru_cache(maxsize=CACHED)
 def underscored(native_symbol: str) -> str:
-    """The canonical symbol of a spot market that is spelled `BTC_KRW` or `btc_krw`.
+    """Return the canonical symbol of a spot market that is spelled `BTC_KRW`.
 
     Raises:
         DecodeError: It is not two currencies with an underscore between them.
@@ -154,7 +154,7 @@ def underscored(native_symbol: str) -> str:
 
 
 def full_levels(levels: Iterable[Level], path: str) -> list[Level]:
-    """The levels of one side of a whole book, without the padding of an exchange.
+    """Return the levels of one side of a whole book, without the padding of an exchange.
 
     Padding is a level whose price or size is zero.
 
@@ -171,7 +171,7 @@ def full_levels(levels: Iterable[Level], path: str) -> list[Level]:
 
 
 def changed_levels(levels: Iterable[Level], path: str) -> list[Level]:
-    """The levels of one side of a delta, in their order; size zero removes the price.
+    """Return the levels of one side of a delta, in order; size zero removes the price.
 
     Raises:
         DecodeError: A price is not positive, or a size negative, not finite or out of bounds.
@@ -186,7 +186,7 @@ def changed_levels(levels: Iterable[Level], path: str) -> list[Level]:
 
 
 def _are_levels(levels: list[Level]) -> bool:
-    """Whether all are levels for sure: much faster than one by one, and so it is for most books."""
+    """Return whether all are levels for sure, much faster than one by one."""
     return not levels or are_amounts(list(chain.from_iterable(levels)))
 
 
@@ -201,7 +201,7 @@ def _is_level(price: Decimal, size: Decimal) -> bool:
 
 
 def figure(raw: msgspec.Raw, path: str) -> Decimal | None:
-    """A number of a ticker, from JSON number or string; missing, null and "" are `None`.
+    """Return a number of a ticker, from JSON number or string; missing, null and "" are `None`.
 
     Raises:
         DecodeError: It is not a finite number of a size that a market could have.
@@ -247,12 +247,12 @@ def are_figures(amounts: Sequence[Decimal], *others: Decimal) -> bool:
 
 
 def fraction(percent: Decimal | None) -> Decimal | None:
-    """A rate as a fraction, exactly: 1.83 percent is 0.0183."""
+    """Return a rate as a fraction, exactly: 1.83 percent is 0.0183."""
     return None if percent is None else percent.scaleb(-2, SUM)
 
 
 def trade_id(text: str) -> TradeId:
-    """An id as the records have it: an integer where the exchange counts.
+    """Return an id as the records have it: an integer where the exchange counts.
 
     Raises:
         DecodeError: It is empty or longer than any exchange's ids.
@@ -265,7 +265,7 @@ def trade_id(text: str) -> TradeId:
 
 
 def counted_id(text: str, path: str) -> int:
-    """An id of an exchange that counts, sent as text.
+    """Return the id of an exchange that counts, sent as text.
 
     Raises:
         DecodeError: It is not 1 to 40 digits.
@@ -288,7 +288,7 @@ class RowIds:
         self._seen: dict[str, int] = {}
 
     def next_id(self, time: str, side: str, price: Decimal, size: Decimal) -> str:
-        """The id of the next row: `time/side/price/size/ordinal`, the ordinal from 0."""
+        """Return the id of the next row: `time/side/price/size/ordinal`, the ordinal from 0."""
         row = f"{time}/{side}/{price}/{size}"
         ordinal = self._seen.get(row, 0)
         self._seen[row] = ordinal + 1

@@ -10,7 +10,7 @@ DAYS_BACK: Final = 7
 
 
 def pages(span: Span) -> Pager:
-    """`/v1/trades/ticks` backwards within a day of UTC, of seven; Bithumb has the same.
+    """Ask for `/v1/trades/ticks` backwards within one UTC day of the last seven.
 
     https://docs.upbit.com/kr/reference/recent-trades-history
     """

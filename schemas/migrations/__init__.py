@@ -21,7 +21,7 @@ class Migration(msgspec.Struct, frozen=True):
 
 
 def make_migration(file_name: str, text: str) -> Migration:
-    """Reads the version and the name from a file name such as `0001_exchanges.sql`."""
+    """Read the version and the name from a file name such as `0001_exchanges.sql`."""
     version, _, name = file_name.removesuffix(".sql").partition("_")
     return Migration(int(version), name, text, sha256(text.encode()).hexdigest())
 

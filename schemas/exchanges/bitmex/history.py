@@ -4,7 +4,7 @@ from schemas.histories import ROWS, Pager, Request, Span, iso_text
 
 
 def pages(span: Span) -> Pager:
-    """`/api/v1/trade` of a span, oldest first, by offset: a sweep's rows have all one time.
+    """Ask for `/api/v1/trade` of a span by offset, because all rows of a sweep have one time.
 
     https://www.bitmex.com/api/explorer/#!/Trade/Trade_get
     """

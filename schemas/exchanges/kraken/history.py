@@ -5,7 +5,7 @@ from schemas.histories import ROWS, Pager, Request, Span
 
 
 def pages(span: Span) -> Pager:
-    """`/0/public/Trades` from a time on, oldest first.
+    """Ask for `/0/public/Trades` from a time on, oldest first.
 
     https://docs.kraken.com/api/docs/rest-api/get-recent-trades
     """

@@ -609,3 +609,15 @@ def test_a_restored_book_still_has_every_digit_that_a_checksum_covers() -> None:
             book = Book("kraken", symbol, book.state())
         book.apply(update)
     assert verified + book.verified > 20
+
+
+def test_a_state_from_before_checksum_rules_were_facts_is_read() -> None:
+    """Main at 55ad6ad stored the rule of a checksum with each waiting delta."""
+    waiting = delta("consecutive", 12, first_id=11, needs_snapshot=True, asks=levels(("101", "3")))
+    old = {**msgspec.to_builtins(waiting, builtin_types=(Decimal,)), "checksum_rule": None}
+    state = Book("binance", SYMBOL).state()
+
+    book = Book("binance", SYMBOL, (*state[:-1], msgspec.msgpack.encode([old])))
+    book.apply(snapshot(10, sequence_rule="consecutive"))
+
+    assert book.last_id == 12
