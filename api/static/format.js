@@ -4,6 +4,9 @@ import { language } from "./text.js";
 
 const MINUS = "−";
 
+/** By the number of decimals. @type {Intl.NumberFormat[]} */
+const numbers = [];
+
 /**
  * Return a price with as many decimals as its size needs.
  * @param {number | null | undefined} value
@@ -21,10 +24,9 @@ export function price(value) {
  * @param {number} decimals
  */
 export function number(value, decimals) {
-  const text = Math.abs(value).toLocaleString("en-US", {
-    minimumFractionDigits: decimals,
-    maximumFractionDigits: decimals,
-  });
+  // Made once for each: to make one takes longer than all that it formats in a second.
+  numbers[decimals] ??= new Intl.NumberFormat("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  const text = numbers[decimals].format(Math.abs(value));
   return value < 0 && /[1-9]/.test(text) ? MINUS + text : text;
 }
 
