@@ -19,6 +19,7 @@ const LEVEL = { price: 0, lineWidth: 1, lineStyle: 2, axisLabelVisible: false };
 const HEIGHTS = [4, 2.4, 1.8, 1.5];
 /** A minute that is later than this after its end is missed. */
 const DUE_S = 90;
+const FEW_BARS = 40;
 const CLEAR = "transparent";
 /** Lines of the exchanges, told apart by their labels as well. */
 const LINES = ["#5aabff", "#f5a04c", "#4bc98f", "#d9a8ff", "#f2c14e", "#5cd3d0", "#ff8fb1", "#b0c76a", "#9db0c3", "#e08a6d"];
@@ -419,6 +420,11 @@ export class Chart {
     }
     const place = this.bars.findIndex((bar) => bar.time + bar.span >= until);
     if (place >= 0) scale.setVisibleLogicalRange({ from: place - bars, to: place });
+  }
+
+  /** Make few bars wide enough to be seen. @param {number} bars How many there are. */
+  widen(bars) {
+    this.chart.timeScale().applyOptions({ barSpacing: bars < FEW_BARS ? 18 : 6 });
   }
 
   get visibleBars() {

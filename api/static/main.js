@@ -23,6 +23,8 @@ const REFRESH_MS = 3_000;
 const SLOW_MS = 15_000;
 const MARKETS_MS = 60_000;
 const RETRY_MS = 4_000;
+/** So few minutes look like a broken page, unless it is said that there are no more. */
+const YOUNG_BARS = 10;
 const DAY_S = 86_400;
 const FOURTHS = /** @type {const} */ (["premium", "spread", "depth"]);
 
@@ -133,6 +135,7 @@ async function load() {
   if (page.data !== data) return;
   flush();
   if (page.view.bars && data.bars.first) chart.look(page.view.until, page.view.bars);
+  else chart.widen(data.bars.list.length);
   void slowly();
 }
 
@@ -272,6 +275,9 @@ function showEmpty() {
   const { data } = page;
   const empty = byId("empty");
   empty.hidden = data.isLoaded && Boolean(data.bars.list.some((bar) => !bar.missing));
+  const known = data.bars.list.length;
+  byId("young").hidden = !empty.hidden || known >= YOUNG_BARS || page.view.interval !== "1m" || data.isPast;
+  if (!byId("young").hidden) setText(byId("young"), say("young", { count: known }));
   if (!empty.hidden) setText(empty, say(data.isLoaded ? "emptyYet" : page.needsCatchUp ? "waiting" : "loading", { market: page.view.market }));
 }
 
