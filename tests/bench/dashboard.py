@@ -34,7 +34,7 @@ def measure(url: str) -> dict[str, float]:
         page = browser.new_page(viewport={"width": 1_600, "height": 1_000})
         session = page.context.new_cdp_session(page)
         # By the CPU time of threads: a busy machine must not count.
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
         started = time.monotonic()
         page.goto(url)
         expect(page.locator("#empty")).to_be_hidden(timeout=60_000)
