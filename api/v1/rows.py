@@ -233,6 +233,11 @@ class CoverageRow(msgspec.Struct, frozen=True, gc=False):
     unknown_minutes: Annotated[int, Meta(description="Nobody was there to know")]
     missing_minutes: Annotated[int, Meta(description="Without a row")]
     coverage: Annotated[Number | None, _number("Complete by expected minutes", "0.998611")]
+    audited_minutes: Annotated[int, Meta(description="Held against the exchange's own klines")]
+    different_minutes: Annotated[int, Meta(description="That differ from them, unexplained")]
+    audited: Annotated[
+        Number | None, _number("Equal by audited minutes; null: none was audited", "1.000000")
+    ]
 
 
 class IncidentRow(msgspec.Struct, frozen=True, gc=False):

@@ -393,11 +393,25 @@ answer AS (
     ORDER BY starts.time {order}, wanted.code COLLATE "C", wanted.symbol COLLATE "C"
     LIMIT %(limit)s
 ),
+audits AS (
+    SELECT wanted.code AS exchange, wanted.symbol, date_bin(%(step)s, minute, %(origin)s) AS time,
+           count(*) FILTER (WHERE verdict <> 'unknown')::integer AS audited_minutes,
+           count(*) FILTER (WHERE verdict = 'equal')::integer AS equal_minutes,
+           count(*) FILTER (WHERE verdict = 'different')::integer AS different_minutes
+    FROM wanted JOIN audit_minute USING (exchange_id, symbol)
+    -- A verdict is not kept as it was: as of a time there is none.
+    WHERE minute >= wanted.lo AND minute < wanted.hi AND %(as_of)s::timestamptz IS NULL
+    GROUP BY 1, 2, 3
+),
 shares AS (
-    SELECT *, minutes - complete_minutes - incomplete_minutes AS unknown_minutes,
+    SELECT exchange, symbol, time, expected_minutes, minutes, complete_minutes,
+           incomplete_minutes, minutes - complete_minutes - incomplete_minutes AS unknown_minutes,
            greatest(expected_minutes - minutes, 0) AS missing_minutes,
-           round(complete_minutes::numeric / nullif(expected_minutes, 0), 6) AS coverage
-    FROM answer
+           round(complete_minutes::numeric / nullif(expected_minutes, 0), 6) AS coverage,
+           coalesce(audits.audited_minutes, 0) AS audited_minutes,
+           coalesce(audits.different_minutes, 0) AS different_minutes,
+           round(audits.equal_minutes::numeric / nullif(audits.audited_minutes, 0), 6) AS audited
+    FROM answer LEFT JOIN audits USING (exchange, symbol, time)
 )
 SELECT {columns} FROM shares
 ORDER BY shares.time {order}, shares.exchange COLLATE "C", shares.symbol COLLATE "C"

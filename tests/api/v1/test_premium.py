@@ -106,11 +106,38 @@ def test_coverage_counts_what_is_there_and_what_is_not(
                 "unknown_minutes": 5,
                 "missing_minutes": 1380,
                 "coverage": "0.034722",
+                "audited_minutes": 0,
+                "different_minutes": 0,
+                "audited": None,
             }
             assert (yesterday["minutes"], yesterday["missing_minutes"]) == (0, 1440)
             # The second time from the sums of hours.
             with psycopg.connect(postgres_dsn, autocommit=True) as connection:
                 connection.execute("SELECT refresh_hours(100)")
+
+
+_VERDICT = """
+INSERT INTO audit_minute (exchange_id, symbol, minute, verdict, reason, known)
+SELECT exchange_id, 'BTC-KRW', to_timestamp(%s), %s, '', 1 FROM dim_exch WHERE code = 'upbit'
+"""
+
+
+def test_coverage_says_how_many_minutes_equal_the_exchanges_own(
+    settings: Settings, postgres_dsn: str
+) -> None:
+    prepare(postgres_dsn, settings)
+    write(postgres_dsn, [Minute("upbit", "BTC-KRW", START + 60 * n, "1", "1") for n in range(8)])
+    verdicts = ["equal"] * 6 + ["different", "unknown"]
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        connection.execute("SELECT ensure_month('audit_minute', to_timestamp(%s))", [START])
+        for number, verdict in enumerate(verdicts):
+            connection.execute(_VERDICT, [START + 60 * number, verdict])
+    with serving(settings, postgres_dsn) as api:
+        query = {"exchange": "upbit", "from": str(START), "to": str(START + 3_600)}
+        (row,) = api.get("/v1/coverage", params={**query, "interval": "1h"}).json()["rows"]
+
+    assert (row["audited_minutes"], row["different_minutes"]) == (7, 1)
+    assert row["audited"] == "0.857143"
 
 
 _STATUS = """
