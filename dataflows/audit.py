@@ -17,8 +17,9 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from connectors.kafka.dead_letters import dead_letter_records
+from connectors.kafka.readers import MakeReader
 from connectors.kafka.sink import KafkaSink, OutRecord
-from connectors.kafka.source import KafkaSource, MakeReader
+from connectors.kafka.source import KafkaSource
 from connectors.postgres.sink import PostgresSink
 from connectors.postgres.tables import AUDIT_MINUTE
 from connectors.process.environment import Environment

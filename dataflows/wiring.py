@@ -7,8 +7,9 @@ import bytewax.operators as op
 from bytewax.operators import KeyedStream
 
 from connectors.kafka.dead_letters import dead_letter_records
+from connectors.kafka.readers import Reader
 from connectors.kafka.sink import KafkaSink, OutRecord
-from connectors.kafka.source import KafkaSource, Place, Reader
+from connectors.kafka.source import KafkaSource, Place
 from connectors.postgres.sink import PostgresSink
 from connectors.postgres.tables import R, Table
 from connectors.process.environment import Environment

@@ -32,7 +32,8 @@ def make_client(kind: Callable[[dict[str, Any]], C], config: Mapping[str, Any]) 
 class ConnectionErrors:
     """What a client heard last of its connections; its `note` is the client's `error_cb`."""
 
-    def __init__(self) -> None:
+    def __init__(self, servers: object) -> None:
+        self._servers = servers
         self._last: KafkaError | None = None
 
     def note(self, error: KafkaError) -> None:
@@ -41,7 +42,7 @@ class ConnectionErrors:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # the client's own name
             self._last = error
 
-    def unavailable(self, servers: object, error: KafkaError) -> UnavailableError:
+    def unavailable(self, error: KafkaError) -> UnavailableError:
         """Return why a broker does not answer: what was heard, else what the request says."""
         cause = self._last or error
         hints = {
@@ -50,7 +51,9 @@ class ConnectionErrors:
             KafkaError._SSL: _TLS_HINT,  # noqa: SLF001
         }
         hint = hints.get(cause.code(), _BROKER_HINT)
-        return UnavailableError(f"Kafka at {servers} cannot be reached: {cause.str()}; {hint}")
+        return UnavailableError(
+            f"Kafka at {self._servers} cannot be reached: {cause.str()}; {hint}"
+        )
 
 
 def _refusal(reason: str, config: Mapping[str, Any]) -> str:

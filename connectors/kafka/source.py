@@ -9,14 +9,11 @@ items; what it knows of the partition is stored together with the offset, in one
 - SIGTERM (:mod:`dataflows.runtime`) ends each partition at a batch boundary, after a last snapshot.
 """
 
-import atexit
 import logging
-import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import (
@@ -29,24 +26,24 @@ from confluent_kafka import (
 from typing_extensions import override
 
 from connectors.kafka.clients import ConnectionErrors, make_client
+from connectors.kafka.offsets import METADATA_TIMEOUT_SECONDS, GroupOffset, offset_of, watermarks
+from connectors.kafka.readers import MakeReader, Reader
 from connectors.kafka.side import SideLogs
 from connectors.kafka.topics import topic_ids
 from connectors.process import clock, metrics
 from connectors.process.environment import Shard
 from connectors.process.lifecycle import HEART, STOP
-from schemas.errors import SettingsError, UnavailableError
+from schemas.errors import SettingsError, StateTooNewError, UnavailableError
 from schemas.settings import KafkaSettings
 from schemas.times import NS_PER_MS
 
 log: Final = logging.getLogger("marketflow.kafka")
 
-METADATA_TIMEOUT_SECONDS: Final = 15.0
 # How long a partition without news sleeps: it bounds both the latency of a quiet market and the
 # cost of a silent one, 50 empty reads a second.
 EMPTY_READ_PAUSE: Final = timedelta(milliseconds=20)
 SIDE_KBYTES: Final = 4_096
 SIDE_PAUSE: Final = timedelta(milliseconds=5)
-RETRY_PAUSE_SECONDS: Final = 0.2
 LAG_INTERVAL_NS: Final = 1_000_000_000
 IDLE_INTERVAL_NS: Final = 1_000_000_000
 IDLE_ANSWER_SECONDS: Final = 0.5
@@ -54,8 +51,6 @@ IDLE_ANSWER_SECONDS: Final = 0.5
 IDLE_RETRY_NS: Final = 5_000_000_000
 # Without an answer for this long, nobody knows whether the exchange was silent.
 IDLE_GAP_NS: Final = 3 * IDLE_INTERVAL_NS
-# Offsets in the group are for lag tools: no reason to hold up the end of a process for long.
-EXIT_COMMIT_SECONDS: Final = 4.0
 # A batch whose records are older than this, with more behind it, is of a backlog.
 BACKLOG_NS: Final = 5_000_000_000
 SNAPSHOT_VERSION: Final = 3
@@ -69,62 +64,8 @@ Place: TypeAlias = tuple[str, int]
 """A topic and a partition of it."""
 
 
-class Reader(Protocol[X]):
-    """What turns the records of one partition into items; pure, with a state to store.
-
-    Attributes:
-        is_live: Set before each batch: whether the end of the log is near.
-    """
-
-    is_live: bool
-
-    @property
-    def counts(self) -> Counter[str]:
-        """What it has counted since this was last cleared."""
-        ...
-
-    @property
-    def newest_ns(self) -> int:
-        """The newest time of an exchange that it has read, 0 for none."""
-        ...
-
-    def read(self, messages: Sequence[Message], now_ns: int, /) -> list[X]:
-        """The items of a batch, in the order of the log."""
-        ...
-
-    def note(
-        self, topic: str, partition: int, messages: Sequence[Message], now_ns: int, /
-    ) -> list[X]:
-        """Return the items that records of a log make which is read along."""
-        ...
-
-    def lose(self) -> None:
-        """Note that records before the next one are gone unread."""
-        ...
-
-    def idle(self, silent_ns: int, /) -> list[X]:
-        """The items that a silence makes, once everything in the log was read."""
-        ...
-
-    def finish(self) -> list[X]:
-        """The items that the end of a bounded input makes."""
-        ...
-
-    def state(self) -> Any:
-        """A copy of what it knows, of plain values."""
-        ...
-
-
-MakeReader: TypeAlias = Callable[[str, int, Any], Reader[X]]
-"""Makes the reader of a topic and partition, from nothing (`None`) or from its stored state."""
-
-
-_AT_EXIT: Final[list[tuple[Consumer, TopicPartition]]] = []
-"""What :func:`_commit_at_exit` will commit, and close."""
-
-
 class KafkaSource(FixedPartitionedSource[X, Snapshot]):
-    """Reads topics, each partition through a reader.
+    """The source of topics, each partition through a reader.
 
     Args:
         client_config: librdkafka options; at least ``bootstrap.servers``.
@@ -163,7 +104,7 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
     @override
     def list_parts(self) -> list[str]:
         # What it has to say comes as an exception; its log would repeat it a hundred times.
-        errors = ConnectionErrors()
+        errors = ConnectionErrors(self._client_config.get("bootstrap.servers", ""))
         quiet = {"log_level": 0, "error_cb": errors.note, "group.id": "marketflow-metadata"}
         client = make_client(Consumer, {**self._client_config, **quiet})
         try:
@@ -185,7 +126,13 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
     ) -> "KafkaPartition[X]":
         topic, _, partition = for_part.rpartition("/")
         # The first version had no topic id, the second no logs that are read along.
-        _, offset, reader_state, *named = resume_state or (SNAPSHOT_VERSION, None, None)
+        version, offset, reader_state, *named = resume_state or (SNAPSHOT_VERSION, None, None)
+        if version > SNAPSHOT_VERSION:
+            raise StateTooNewError(
+                f"the recovery store holds {for_part} in version {version}, expected up to "
+                f"{SNAPSHOT_VERSION}: a newer release wrote it; start that release, or begin with "
+                "an empty store"
+            )
         side_offsets: Any = named[1] if len(named) > 1 else {}
         topic_id = self._topic_ids.get(topic)
         if named and named[0] and topic_id and named[0] != topic_id:
@@ -223,7 +170,8 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
         return {
             # Once its queue is full, librdkafka pauses for a second unless told otherwise.
             "fetch.queue.backoff.ms": 5,
-            "queued.min.messages": 1_000_000,
+            # More costs 30 MB and brings nothing.
+            "queued.min.messages": 100_000,
             "queued.max.messages.kbytes": buffer_kbytes,
             "fetch.message.max.bytes": min(4_000_000, buffer_kbytes * 1024),
             "fetch.wait.max.ms": 100,
@@ -259,11 +207,10 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         self._labels = (self._topic, str(self._partition))
         self._reader = reader
         self._batch_messages = batch_messages
-        low, high = self._watermarks()
+        low, high = watermarks(consumer, where)
         self._offset = self._checked_start(resume_offset, low, high)
         self._end_offset = high if stop_at_end else None
-        self._commit_offset: int | None = None
-        self._committed: int | None = None
+        self._group_offset = GroupOffset(consumer, where.topic, where.partition)
         self._finished = False
         now_ns = time.monotonic_ns()
         self._lag_shown_ns = now_ns
@@ -275,7 +222,7 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
     @override
     def next_batch(self) -> list[X]:
         HEART.beat()
-        self._commit()
+        self._group_offset.show()
         self._next_awake = None
         if STOP.is_set or self._finished:
             raise StopIteration
@@ -298,7 +245,7 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         now_ns = clock.now_ns()
         self._reader.is_live = not self._has_backlog(messages[-1], now_ns)
         items = self._reader.read(messages, now_ns)
-        self._offset = max(self._offset, _offset_of(messages[-1]) + 1)
+        self._offset = max(self._offset, offset_of(messages[-1]) + 1)
         self._count(messages)
         return items
 
@@ -308,7 +255,7 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
 
     @override
     def snapshot(self) -> Snapshot:
-        self._commit_offset = self._offset
+        self._group_offset.store(self._offset)
         side_offsets = dict(self._side.offsets) if self._side else {}
         return SNAPSHOT_VERSION, self._offset, self._reader.state(), self._topic_id, side_offsets
 
@@ -316,17 +263,10 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
     def close(self) -> None:
         if self._side is not None:
             self._side.close()
-        # The engine closes a partition before the last epoch is durable. Only a process that
-        # ends well has made it so: then, and not earlier, the offset may be shown to lag tools.
-        if self._commit_offset is not None and self._commit_offset != self._committed:
-            if not _AT_EXIT:
-                atexit.register(_commit_at_exit)
-            _AT_EXIT.append((self._consumer, self._position(self._commit_offset)))
-        else:
-            self._consumer.close()
+        self._group_offset.close()
 
     def _consume(self) -> list[Message]:
-        """The next records, none where the log has no more; errors are reported and left out."""
+        """Return the next records, none where the log has no more; errors are logged."""
         messages = self._consumer.consume(self._batch_messages, 0)
         if any(map(Message.error, messages)):
             for message in messages:
@@ -335,9 +275,9 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         if (
             self._end_offset is not None
             and messages
-            and _offset_of(messages[-1]) >= self._end_offset
+            and offset_of(messages[-1]) >= self._end_offset
         ):
-            messages = [m for m in messages if _offset_of(m) < self._end_offset]
+            messages = [m for m in messages if offset_of(m) < self._end_offset]
             self._offset = self._end_offset
         return messages
 
@@ -349,7 +289,7 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
             # offset, and what was compacted away had one.
             self._offset = max(self._offset, message.offset() or 0)
         elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
-            low, high = self._watermarks()
+            low, high = watermarks(self._consumer, self._position(self._offset))
             self._offset = self._checked_start(self._offset, low, high)
             self._consumer.assign([self._position(self._offset)])
         elif error.fatal():
@@ -358,7 +298,7 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
             log.warning("%s/%s: %s", self._topic, self._partition, error.str())
 
     def _checked_start(self, resume_offset: int | None, low: int, high: int) -> int:
-        """Where to read on: the wanted offset if the log has it, else the oldest it has."""
+        """Return where to read on: the wanted offset if the log has it, else the oldest it has."""
         if resume_offset is not None and low <= resume_offset <= high:
             return resume_offset
         if resume_offset is not None or low > 0:
@@ -380,25 +320,8 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
             )  # fmt: skip
         return low
 
-    def _watermarks(self) -> tuple[int, int]:
-        """The oldest offset and the next one; a partition that was just made has no leader yet."""
-        where = TopicPartition(self._topic, self._partition)
-        deadline = time.monotonic() + METADATA_TIMEOUT_SECONDS
-        while True:
-            try:
-                offsets = self._consumer.get_watermark_offsets(where, METADATA_TIMEOUT_SECONDS)
-            except KafkaException as error:
-                if time.monotonic() >= deadline:
-                    message = f"{self._topic}/{self._partition}: {error}"
-                    raise UnavailableError(message) from error
-                time.sleep(RETRY_PAUSE_SECONDS)
-                continue
-            if offsets is None:
-                raise UnavailableError(f"{self._topic}/{self._partition}: no answer in time")
-            return offsets
-
     def _idle(self) -> list[X]:
-        """What a silence means, if the exchange is silent, and not the broker away.
+        """Return what a silence means, if the exchange is silent, and not the broker away.
 
         While no broker answers, nobody knows what is waiting to get into the log: only the time
         over which one has answered, again and again, that nothing came is a silence.
@@ -423,15 +346,15 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         return items
 
     def _has_backlog(self, message: Message, now_ns: int) -> bool:
-        """Whether records of some age are followed by more: nobody waits for what they say now."""
+        """Return whether old records are followed by more: nobody waits for what they say now."""
         kind, time_ms = message.timestamp()
         if not kind or now_ns - time_ms * NS_PER_MS < BACKLOG_NS:
             return False
         lag = self._lag()
-        return lag is not None and lag > _offset_of(message) + 1 - self._offset
+        return lag is not None and lag > offset_of(message) + 1 - self._offset
 
     def _high(self) -> int | None:
-        """Where the log ends, if its broker answers soon."""
+        """Return where the log ends, if its broker answers soon."""
         where = TopicPartition(self._topic, self._partition)
         try:
             offsets = self._consumer.get_watermark_offsets(where, IDLE_ANSWER_SECONDS)
@@ -440,7 +363,7 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
         return offsets and offsets[1]
 
     def _lag(self) -> int | None:
-        """Records not read yet, by what the broker said with its last answer."""
+        """Return how many records are not read yet, by the broker's last answer."""
         where = TopicPartition(self._topic, self._partition)
         offsets = self._consumer.get_watermark_offsets(where, cached=True)
         if offsets is None or offsets[1] < 0:
@@ -468,23 +391,8 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
             metrics.READER.labels(*self._labels, name).inc(count)
         self._reader.counts.clear()
 
-    def _commit(self) -> None:
-        """Shows the group what is durable: the first call after a snapshot means that it is."""
-        offset = self._commit_offset
-        if offset is None or offset == self._committed:
-            return
-        self._consumer.commit(offsets=[self._position(offset)], asynchronous=True)
-        self._committed = offset
-
     def _position(self, offset: int) -> TopicPartition:
         return TopicPartition(self._topic, self._partition, offset)
-
-
-def _offset_of(message: Message) -> int:
-    offset = message.offset()
-    if offset is None:  # only a message that was never delivered has none
-        raise UnavailableError(f"{message.topic()}: the client gave a record without an offset")
-    return offset
 
 
 def _partitions(
@@ -494,7 +402,7 @@ def _partitions(
         found = client.list_topics(topic, timeout=METADATA_TIMEOUT_SECONDS).topics[topic]
     except KafkaException as error:
         client.poll(0)
-        raise errors.unavailable("KAFKA_BOOTSTRAP_SERVERS", error.args[0]) from error
+        raise errors.unavailable(error.args[0]) from error
     if found.error is not None and is_optional:
         log.warning("topic %s: %s; going on without it", topic, found.error.str())
         return []
@@ -505,31 +413,6 @@ def _partitions(
     return sorted(found.partitions)
 
 
-def _commit_at_exit() -> None:
-    """Shows the groups the last offsets of a process that ends well; the broker may be gone."""
-    deadline = time.monotonic() + EXIT_COMMIT_SECONDS
-    ended_well = not hasattr(sys, "last_value")  # set where an exception ends the interpreter
-    if ended_well:
-        for consumer, position in _AT_EXIT:
-            consumer.unassign()
-            consumer.commit(offsets=[position], asynchronous=True)
-    for consumer, position in _AT_EXIT:
-        while ended_well and time.monotonic() < deadline:
-            if _committed(consumer, position) == position.offset:
-                break
-            time.sleep(EMPTY_READ_PAUSE.total_seconds())
-        consumer.close()
-
-
-def _committed(consumer: Consumer, position: TopicPartition) -> int | None:
-    try:
-        (found,) = consumer.committed([position], timeout=EXIT_COMMIT_SECONDS / 2)
-    except KafkaException as error:
-        log.warning("%s/%s: offset not shown: %s", position.topic, position.partition, error)
-        return None
-    return found.offset
-
-
 def _report_error(error: KafkaError) -> None:
-    """What librdkafka says of its connections; it goes on trying by itself."""
+    """Log what librdkafka says of its connections; it goes on trying by itself."""
     log.warning("kafka: %s", error.str())

@@ -200,7 +200,7 @@ class _Cluster:
     def __init__(self, config: KafkaConfig, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
         self._servers = config.get("bootstrap.servers", "")
-        self._errors = ConnectionErrors()
+        self._errors = ConnectionErrors(self._servers)
         options = {"log_level": 0, **config, "error_cb": self._errors.note}
         self._admin = make_client(AdminClient, options)
 
@@ -310,7 +310,7 @@ class _Cluster:
 
     def _unavailable(self, error: KafkaError) -> UnavailableError:
         self._admin.poll(0)
-        return self._errors.unavailable(self._servers, error)
+        return self._errors.unavailable(error)
 
 
 _TIMEOUTS: Final = (

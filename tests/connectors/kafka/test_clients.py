@@ -19,10 +19,10 @@ from schemas.errors import SettingsError
     ],
 )
 def test_the_cause_of_a_failed_connection_says_what_to_do(code: int, hint: str) -> None:
-    errors = ConnectionErrors()
+    errors = ConnectionErrors("host:9092")
     errors.note(KafkaError(code, "why"))
     errors.note(KafkaError(KafkaError._ALL_BROKERS_DOWN, "all down"))
-    said = str(errors.unavailable("host:9092", KafkaError(KafkaError._TIMED_OUT, "slow")))
+    said = str(errors.unavailable(KafkaError(KafkaError._TIMED_OUT, "slow")))
     assert said.startswith("Kafka at host:9092 cannot be reached: why; ")
     assert hint in said
 

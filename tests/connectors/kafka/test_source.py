@@ -227,7 +227,7 @@ def test_an_unreachable_broker_is_an_error_in_bounded_time(
     monkeypatch.setattr("connectors.kafka.source.METADATA_TIMEOUT_SECONDS", 1.0)
     began = time.monotonic()
 
-    with pytest.raises(UnavailableError, match="no broker answers"):
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1 cannot be reached: .*make up"):
         source("127.0.0.1:1", "any").list_parts()
 
     assert time.monotonic() - began < DEADLINE_SECONDS
