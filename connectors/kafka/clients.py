@@ -50,10 +50,8 @@ class ConnectionErrors:
             KafkaError.SASL_AUTHENTICATION_FAILED: _LOGIN_HINT,
             KafkaError._SSL: _TLS_HINT,  # noqa: SLF001
         }
-        hint = hints.get(cause.code(), _BROKER_HINT)
-        return UnavailableError(
-            f"Kafka at {self._servers} cannot be reached: {cause.str()}; {hint}"
-        )
+        reason = f"{cause.str()}; {hints.get(cause.code(), _BROKER_HINT)}"
+        return UnavailableError(f"Kafka at {self._servers} cannot be reached: {reason}")
 
 
 def _refusal(reason: str, config: Mapping[str, Any]) -> str:
