@@ -32,8 +32,9 @@ test-k8s: $(INSTALLED) ## Run the tests on the cluster that KUBECONFIG names
 	    || { echo "not run: no cluster answers; set KUBECONFIG (k8s/README.md, tests)"; exit 0; } \
 	    && .venv/bin/python -m pytest tests/k8s/cluster.py
 
-fuzz: $(INSTALLED) ## Send 100,000 broken frames of each exchange through the dataflows
+fuzz: $(INSTALLED) ## Send 100,000 broken frames of each exchange; let ccxt and cryptofeed decode
 	@FUZZ_FRAMES=100000 .venv/bin/python -m pytest tests/dataflows/test_fuzz.py
+	@.venv/bin/python -m pytest tests/connectors/simulator/independent.py
 
 soak: $(INSTALLED) ## An hour of accelerated traffic with a random fault every minute
 	@.venv/bin/python -m tests.dataflows.soak $(ARGS)

@@ -36,27 +36,38 @@ class Case(NamedTuple):
     path: str = ""
 
 
+# Each execution by itself; the other channel joins what one order took at one price.
+OKX_ALL = b'{"op":"subscribe","args":[{"channel":"trades-all","instId":"%b"}]}'
+ALL = "trade ticker orderbook"
+
+
+def cases(judge: str, exchange: str, product: Product, kinds: str) -> list[Case]:
+    return [Case(judge, exchange, product, kind) for kind in kinds.split()]
+
+
 CASES = [
-    *(Case("ccxt", "okx", product, "trade", b'{"op":"subscribe","args":[{"channel":"trades-all","instId":"%b"}]}', "/ws/v5/business") for product in ("spot", "linear")),
-    *(Case("ccxt", exchange, product, kind)
-      for exchange, product in (("okx", "spot"), ("bybit", "spot"), ("bybit", "linear"))
-      for kind in ("ticker", "orderbook")),
-    *(Case("ccxt", "bybit", product, "trade") for product in ("spot", "linear", "inverse")),
-    *(Case("ccxt", "gateio", product, kind) for product in ("spot",) for kind in ("trade", "ticker")),
-    *(Case("ccxt", "binance", product, kind) for product in ("spot", "linear") for kind in ("trade", "ticker")),
-    *(Case("ccxt", "kraken", "spot", kind) for kind in ("trade", "ticker")),
-    Case("ccxt", "bitmex", "inverse", "trade"),
-    *(Case("ccxt", "upbit", "spot", kind) for kind in ("trade", "ticker", "orderbook")),
-    *(Case("ccxt", "coinone", "spot", kind) for kind in ("trade", "ticker", "orderbook")),
-    Case("cryptofeed", "okx", "spot", "trade", b'{"op":"subscribe","args":[{"channel":"trades-all","instId":"%b"}]}', "/ws/v5/business"),
-    *(Case("cryptofeed", "okx", "spot", kind) for kind in ("ticker", "orderbook")),
-    *(Case("cryptofeed", "bybit", "linear", kind) for kind in ("trade", "ticker")),
-    *(Case("cryptofeed", "bybit", "spot", kind) for kind in ("trade", "orderbook")),
-    *(Case("cryptofeed", "gateio", "spot", kind) for kind in ("trade", "ticker")),
-    Case("cryptofeed", "bitmex", "inverse", "trade"),
+    Case("ccxt", "okx", "spot", "trade", OKX_ALL, "/ws/v5/business"),
+    Case("ccxt", "okx", "linear", "trade", OKX_ALL, "/ws/v5/business"),
+    *cases("ccxt", "okx", "spot", "ticker orderbook"),
+    *cases("ccxt", "bybit", "spot", ALL),
+    *cases("ccxt", "bybit", "linear", ALL),
+    *cases("ccxt", "bybit", "inverse", "trade"),
+    *cases("ccxt", "gateio", "spot", "trade ticker"),
+    *cases("ccxt", "binance", "spot", "trade ticker"),
+    *cases("ccxt", "binance", "linear", "trade ticker"),
+    *cases("ccxt", "kraken", "spot", "trade ticker"),
+    *cases("ccxt", "bitmex", "inverse", "trade"),
+    *cases("ccxt", "upbit", "spot", ALL),
+    *cases("ccxt", "coinone", "spot", ALL),
+    Case("cryptofeed", "okx", "spot", "trade", OKX_ALL, "/ws/v5/business"),
+    *cases("cryptofeed", "okx", "spot", "ticker orderbook"),
+    *cases("cryptofeed", "bybit", "linear", "trade ticker"),
+    *cases("cryptofeed", "bybit", "spot", "trade orderbook"),
+    *cases("cryptofeed", "gateio", "spot", "trade ticker"),
+    *cases("cryptofeed", "bitmex", "inverse", "trade"),
     Case("cryptofeed", "upbit", "spot", "trade", UPBIT % (b"trade", b"SIMPLE")),
     Case("cryptofeed", "upbit", "spot", "orderbook", UPBIT % (b"orderbook", b"SIMPLE")),
-]  # fmt: skip
+]
 
 
 class Heard(NamedTuple):
@@ -77,11 +88,10 @@ def python() -> Path:
     lock, mark = Path(__file__).with_name("decoders.lock"), folder / "installed"
     if not mark.exists() or mark.stat().st_mtime < lock.stat().st_mtime:
         uv = str(root / ".marketflow" / "bootstrap" / "bin" / "uv")
-        subprocess.run(
-            [uv, "venv", "--quiet", "--clear", "--python", ">=3.12,<3.14", folder], check=True
-        )
-        install = [uv, "pip", "sync", "--quiet", "--python", folder / "bin" / "python"]
-        subprocess.run([*install, "--require-hashes", lock], check=True)
+        make = [uv, "venv", "--quiet", "--clear", "--python", ">=3.12,<3.14", str(folder)]
+        subprocess.run(make, check=True)
+        inside = ["--python", str(folder / "bin" / "python"), "--require-hashes", str(lock)]
+        subprocess.run([uv, "pip", "sync", "--quiet", *inside], check=True)
         mark.touch()
     return folder / "bin" / "python"
 
