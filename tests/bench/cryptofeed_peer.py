@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cryptofeed import exchanges  # type: ignore[import-not-found]
-from cryptofeed.defines import L2_BOOK, TICKER, TRADES  # type: ignore[import-not-found]
-from cryptofeed.symbols import Symbols  # type: ignore[import-not-found]
+from cryptofeed import exchanges
+from cryptofeed.defines import L2_BOOK, TICKER, TRADES
+from cryptofeed.symbols import Symbols
 
 
 def named(message: Any) -> str | None:

@@ -7,6 +7,7 @@ frames.
 """
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,12 +89,26 @@ def python() -> Path:
     lock, mark = Path(__file__).with_name("decoders.lock"), folder / "installed"
     if not mark.exists() or mark.stat().st_mtime < lock.stat().st_mtime:
         uv = str(root / ".marketflow" / "bootstrap" / "bin" / "uv")
-        make = [uv, "venv", "--quiet", "--clear", "--python", ">=3.12,<3.14", str(folder)]
+        make = [uv, "venv", "--quiet", "--clear", "--python", interpreter(), str(folder)]
         subprocess.run(make, check=True)
         inside = ["--python", str(folder / "bin" / "python"), "--require-hashes", str(lock)]
         subprocess.run([uv, "pip", "sync", "--quiet", *inside], check=True)
         mark.touch()
     return folder / "bin" / "python"
+
+
+def interpreter() -> str:
+    """Return a Python that cryptofeed 2.5.0 can use, or what uv should look for.
+
+    A shim of pyenv answers only for versions that are switched on, which uv takes for an error.
+    """
+    versions = Path.home() / ".pyenv" / "versions"
+    names = [shutil.which("python3.12"), shutil.which("python3.13")]
+    names += [str(path) for path in sorted(versions.glob("3.1[23].*/bin/python3"))]
+    for name in filter(None, names):
+        if subprocess.run([name, "--version"], capture_output=True, check=False).returncode == 0:
+            return name
+    return ">=3.12,<3.14"
 
 
 def hear(case: Case) -> Heard:
