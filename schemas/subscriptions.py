@@ -30,6 +30,8 @@ class Reply(NamedTuple):
     native_symbol: str | None = None
     """Whose subscription; `None`: of the whole request, or of an unknown one."""
     reason: str = ""
+    connects_left: int | None = None
+    """How often this address may connect yet, where the exchange says it."""
 
 
 class Target(NamedTuple):

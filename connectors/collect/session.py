@@ -29,6 +29,9 @@ FIRST_DATA_SECONDS: Final = 15.0
 HANDOVER_SECONDS: Final = 20.0
 # What the exchange batches or delays at its end, between a trade and its frame.
 MARGIN_MS: Final = 1_000
+# Where an exchange says how many connects are left: when to save them up, and for how long.
+MIN_CONNECTS_LEFT: Final = 2
+SPARING_SECONDS: Final = 300.0
 _ABNORMAL: Final = 1006
 # How long a connection has to work for the waits to begin anew.
 STEADY_SECONDS: Final = 60.0
@@ -666,6 +669,9 @@ class Generation:
     def _read(self, message: bytes) -> None:
         reply = self._facts.read(message)
         session = self._session
+        if reply.connects_left is not None and reply.connects_left <= MIN_CONNECTS_LEFT:
+            around = session.around
+            around.budgets.ban(f"{around.origin}.connect", SPARING_SECONDS)
         if reply.says == "accepted":
             self.accepted_ms = self._now_ms
             self._unconfirmed -= 1

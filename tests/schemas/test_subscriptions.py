@@ -139,6 +139,11 @@ def test_what_a_control_frame_says(
     assert (reply.says, reply.native_symbol) == (says, native)
 
 
+def test_bitmex_says_how_many_connects_are_left() -> None:
+    welcome = (FRAMES / "bitmex-control.jsonl").read_bytes().splitlines()[0]
+    assert subscriptions_of("bitmex").read(welcome).connects_left == 39
+
+
 @pytest.mark.parametrize("exchange", EXCHANGES)
 def test_every_stream_is_in_a_request(exchange: str) -> None:
     found = subscriptions_of(exchange)

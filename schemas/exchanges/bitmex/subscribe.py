@@ -57,7 +57,10 @@ def read(frame: bytes) -> Reply:
         return Reply("accepted", str(message["subscribe"]).partition(":")[2])
     if "error" in message:
         return Reply("refused", None, str(message["error"])[:300])
-    return Reply("alive" if "info" in message or "unsubscribe" in message else "other")
+    if "info" in message:
+        left = (message.get("limit") or {}).get("remaining")
+        return Reply("alive", connects_left=left if isinstance(left, int) else None)
+    return Reply("alive" if "unsubscribe" in message else "other")
 
 
 def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT001  # one interface
@@ -104,7 +107,8 @@ SUBSCRIPTIONS: Final = Subscriptions(
     ping=b"ping",
     ping_seconds=4,
     silence_seconds=10,
-    connects=Budget(20, 3_600),
+    # The welcome says how many of 40 are left.
+    connects=Budget(38, 3_600),
     messages=Budget(5, 1),
     max_streams=200,
     recent=recent,
