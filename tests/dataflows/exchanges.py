@@ -15,6 +15,7 @@ import msgspec
 import yaml
 
 from dataflows.domain.coverage import Coverage
+from schemas.errors import DecodeError
 from schemas.exchanges import decoder_of
 from schemas.feed_status import REGIONS, FeedStatus
 from schemas.raw import RawRecords
@@ -109,8 +110,11 @@ def collected_ids(pipeline: Pipeline) -> dict[tuple[str, str], set[str]]:
             raw = RawRecords(pipeline.settings, name, partition)
             for message in pipeline.records(region.topics.trade, partition):
                 feed, _ = raw.feed(message.key())
-                decode = decoder_of(feed.exchange).decode_trades
-                for trade in decode(message.value() or b"", feed):
+                try:
+                    trades = decoder_of(feed.exchange).decode_trades(message.value() or b"", feed)
+                except DecodeError:
+                    continue  # garbage, for the dead letters
+                for trade in trades:
                     ids = found.setdefault((feed.exchange, trade.symbol), set())
                     if trade.first_id is None:
                         ids.add(str(trade.trade_id))
