@@ -23,7 +23,7 @@ from schemas.settings import Settings
 
 
 def build(environment: Environment, settings: Settings) -> Dataflow:
-    """The dataflow, without a connection made yet."""
+    """Return the dataflow, without a connection made yet."""
     environment.require_s3()
     archive = settings.archive
     max_records: dict[str, int] = {}

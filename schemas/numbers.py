@@ -81,7 +81,7 @@ def _are_within_bounds(numbers: Sequence[Decimal]) -> bool:
 
 
 def are_amounts(numbers: Sequence[Decimal]) -> bool:
-    """Whether these have a :func:`sum_of_amounts`."""
+    """Return whether these have a :func:`sum_of_amounts`."""
     return sum_of_amounts(numbers) is not None
 
 

@@ -19,7 +19,7 @@ _REGION_WITHOUT_NAME: Final = "us-east-1"
 
 
 def make_client(environment: Environment) -> "S3Client":
-    """A client with time limits; threads may share it.
+    """Return a client with time limits; threads may share it.
 
     Raises:
         SettingsError: `S3_ENDPOINT_URL` is not set, or not a URL.
@@ -46,7 +46,7 @@ def make_client(environment: Environment) -> "S3Client":
 
 
 def ensure_bucket(client: "S3Client", bucket: str) -> bool:
-    """Creates the bucket unless it is there, and says whether it did.
+    """Create the bucket unless it is there; return whether that was done.
 
     Raises:
         SettingsError: The store refuses.

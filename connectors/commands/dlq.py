@@ -230,7 +230,7 @@ class _Topics:
         self._consumer.close()
 
     def read(self, spans: Mapping[_Partition, _Span]) -> Iterator[list[_Letter]]:
-        """The letters of each partition's span in order, batch by batch."""
+        """Yield the letters of each partition's span in order, batch by batch."""
         left = {at: span for at, span in spans.items() if span.low < span.high}
         if not left:
             return
@@ -257,7 +257,7 @@ class _Topics:
                 )
 
     def replayed(self, *, again: bool) -> dict[_Partition, Replayed]:
-        """What earlier replays sent, as the group remembers it."""
+        """Return what earlier replays sent, as the group remembers it."""
         if again or not self.spans:
             return {at: Replayed(span.low) for at, span in self.spans.items()}
         try:
@@ -272,14 +272,14 @@ class _Topics:
         }
 
     def spans_after(self, replayed: Mapping[_Partition, Replayed]) -> dict[_Partition, _Span]:
-        """The spans without what was replayed at their beginning."""
+        """Return the spans without what was replayed at their beginning."""
         return {
             at: span._replace(low=max(span.low, replayed[at].below))
             for at, span in self.spans.items()
         }
 
     def replay(self, letters: list[_Letter], replayed: dict[_Partition, Replayed]) -> None:
-        """Sends the originals, and remembers it once the broker has them all."""
+        """Send the originals, and remember it once the broker has them all."""
         sent: dict[_Partition, list[tuple[int, int]]] = {}
         for letter in letters:
             sent.setdefault(letter.partition, []).append((letter.offset, letter.offset + 1))
@@ -425,7 +425,7 @@ def _readable(content: bytes) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text without anything that a terminal would obey."""
+    """Return the text without anything that a terminal would obey."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text

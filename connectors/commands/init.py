@@ -53,7 +53,7 @@ def init(*, no_bucket: bool) -> None:
 def initialize(
     environment: Environment, settings: Settings, *, with_bucket: bool = True
 ) -> Iterator[str]:
-    """Does what is missing, and says each thing when it is done.
+    """Do what is missing, and say each thing when it is done.
 
     Raises:
         SettingsError: Something is there and is not what it should be, or is refused.

@@ -36,7 +36,7 @@ class PartitionLag(msgspec.Struct, frozen=True):
 
 
 def lags(client_config: Mapping[str, str], settings: Settings) -> list[PartitionLag]:
-    """All partitions of the raw topics, in the order of `pipeline.yaml`.
+    """Return all partitions of the raw topics, in the order of `pipeline.yaml`.
 
     Raises:
         UnavailableError: The broker does not answer, or has no such topic.
@@ -94,7 +94,7 @@ def _of_topic(
 
 
 def _ages(consumer: Consumer, topic: str, ends: Mapping[int, int]) -> dict[int, float]:
-    """Seconds since the newest record of each partition was written."""
+    """Return the seconds since the newest record of each partition was written."""
     if not ends:
         return {}
     consumer.assign([TopicPartition(topic, at, high - 1) for at, high in ends.items()])

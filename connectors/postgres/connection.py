@@ -29,7 +29,7 @@ _TRANSIENT_STATES: Final = frozenset({"25006"})
 
 
 def connect(dsn: str) -> Connection:
-    """Opens a connection in autocommit mode.
+    """Open a connection in autocommit mode.
 
     Raises:
         SettingsError: `dsn` is not one. The message does not repeat it: it may hold a password.
@@ -60,7 +60,7 @@ def options_of(dsn: str) -> dict[str, str | int | None]:
 
 
 def is_transient(error: psycopg.Error) -> bool:
-    """Whether the same statement may succeed later, perhaps on another connection."""
+    """Return whether the same statement may succeed later, perhaps on another connection."""
     state = error.sqlstate
     if state is not None and (state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT_STATES):
         return True
@@ -69,6 +69,6 @@ def is_transient(error: psycopg.Error) -> bool:
 
 
 def describe(error: psycopg.Error) -> str:
-    """The error in one line, for a message or a log."""
+    """Return the error in one line, for a message or a log."""
     text = error.diag.message_primary or str(error).partition("\n")[0] or type(error).__name__
     return f"{text} (SQLSTATE {error.sqlstate})" if error.sqlstate else text

@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 
 def migrate(dsn: str, known: Sequence[Migration] | None = None) -> list[Migration]:
-    """Applies what is missing, in order, and returns that.
+    """Apply what is missing, in order, and return that.
 
     Each migration is a transaction: a process that is killed leaves whole ones. Processes that
     migrate at the same time wait for each other, and the later ones find nothing to do.
@@ -67,7 +67,7 @@ def _apply_next(connection: Connection, known: Sequence[Migration]) -> Migration
 
 
 def _next(connection: Connection, known: Sequence[Migration]) -> Migration | None:
-    """The first migration that the database lacks, after a check of those that it has."""
+    """Check the migrations that the database has; return the first that it lacks."""
     cursor = connection.execute("SELECT version, name, sha256 FROM schema_migrations")
     applied = {version: (name, checksum) for version, name, checksum in cursor}
     newer = sorted(applied.keys() - {migration.version for migration in known})

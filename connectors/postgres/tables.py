@@ -77,18 +77,18 @@ class Table(Generic[R]):
         self.upsert = self._upsert(columns, key_length, progress_sql, reviewed)
 
     def key(self, row: R) -> Any:
-        """What the row is stored under; sorts."""
+        """Return what the row is stored under; it sorts."""
         return self._key(row)
 
     def is_newer(self, row: R, other: R) -> bool:
-        """Whether the row replaces another one of its key."""
+        """Return whether the row replaces another one of its key."""
         one, two = self.progress(row), self.progress(other)
         if one == two and self._reviewed is not None:
             return bool(self._reviewed(row) != self._reviewed(other))
         return bool(one >= two if self._may_repeat else one > two)
 
     def arrays(self, rows: Sequence[R], exchange_ids: dict[str, int]) -> list[object]:
-        """The parameters of :attr:`upsert`."""
+        """Return the parameters of :attr:`upsert`."""
         arrays: list[object] = []
         for column, getter in zip(self._sent, self._getters, strict=True):
             values = list(map(getter, rows))
@@ -147,7 +147,7 @@ def _listed(parts: Sequence[sql.Composable]) -> sql.Composed:
 
 
 def _literal(values: Sequence[Any]) -> str:
-    """An array as PostgreSQL reads it: several times as fast as a list that psycopg converts.
+    """Return an array as PostgreSQL reads it: much faster than a list that psycopg converts.
 
     PostgreSQL reads every text that a `Decimal` has, `1E+8` too, as the same number.
     """

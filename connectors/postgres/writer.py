@@ -61,7 +61,7 @@ class TableWriter(Generic[R]):
         self._thread.start()
 
     def put(self, rows: Sequence[R]) -> None:
-        """Leaves rows to be written. Waits only while too many wait already.
+        """Leave rows to be written; wait only while too many wait already.
 
         Raises:
             UndeliveredError: The server did not take any for `flush_timeout_ms`, or refused.
@@ -73,7 +73,7 @@ class TableWriter(Generic[R]):
             self._changed.notify_all()
 
     def flush(self, timeout_seconds: float) -> None:
-        """Waits until everything that was put before is committed.
+        """Wait until everything that was put before is committed.
 
         Raises:
             UndeliveredError: It was not in time, or the server refused rows.
@@ -84,7 +84,7 @@ class TableWriter(Generic[R]):
             self._wait(lambda: self._written_ticket >= ticket, timeout_seconds)
 
     def close(self) -> None:
-        """Ends the thread and the connection; rows that were not flushed are given up."""
+        """End the thread and the connection; rows that were not flushed are given up."""
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
@@ -133,7 +133,7 @@ class TableWriter(Generic[R]):
             self._disconnect()
 
     def _take(self) -> list[R]:
-        """The oldest rows that wait, as soon as there are any; none when it is time to end."""
+        """Return the oldest rows as soon as there are any; none when it is time to end."""
         with self._changed:
             self._changed.wait_for(lambda: self._pending or self._is_closing)
             if self._is_closing:

@@ -49,7 +49,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(flow: str, shard: Shard) -> None:
-    """Sends the process's logs, and Python's warnings, to standard error."""
+    """Send the process's logs, and Python's warnings, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     human = logging.Formatter(HUMAN)
     handler.setFormatter(human if sys.stderr.isatty() else JsonFormatter(flow, shard))
@@ -59,7 +59,7 @@ def configure(flow: str, shard: Shard) -> None:
 
 
 def _say_why(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """The last words of a process: a sentence where the project has one for what ended it.
+    """Log why the process ends, in a sentence where the project has one for it.
 
     The engine wraps what a step raised into errors of its own, several times.
     """
