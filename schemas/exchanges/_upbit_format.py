@@ -14,6 +14,7 @@ from schemas.exchanges import _upbit_wire as wire
 from schemas.exchanges._common import (
     DATA_KINDS,
     FAILURES,
+    are_figures,
     counted_id,
     decoding,
     figure,
@@ -71,6 +72,28 @@ def trades(frame: bytes, exchange: str) -> list[Trade]:
 
 def tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
     """Return the tickers of the frame, as the exchange sent them or flattened by a collector.
+
+    Raises:
+        DecodeError: It is not a message of this format, or its ticker is broken.
+    """
+    found = tickers_fast(frame)
+    return tickers_plain(frame, feed) if found is None else found
+
+
+def tickers_fast(frame: bytes) -> list[TickerUpdate] | None:
+    """Return the ticker of a frame with long keys whose figures are all there.
+
+    Figures that are decoded as numbers and checked together take half the time of one by one.
+    """
+    try:
+        row = wire.whole_ticker.decode(frame)
+        return [_whole_ticker_of(row)]
+    except FAILURES:
+        return None
+
+
+def tickers_plain(frame: bytes, feed: Feed) -> list[TickerUpdate]:
+    """Return the tickers of any frame.
 
     Raises:
         DecodeError: It is not a message of this format, or its ticker is broken.
@@ -189,6 +212,27 @@ def _trade_of(row: wire.TradeRow) -> Trade:
         row.trade_price,
         row.trade_volume,
         exact_product(row.trade_price, row.trade_volume),
+    )
+
+
+def _whole_ticker_of(row: wire.WholeTicker) -> TickerUpdate:
+    opening, last, high, low = row.opening_price, row.trade_price, row.high_price, row.low_price
+    previous, volume = row.prev_closing_price, row.acc_trade_volume_24h
+    change, rate = row.signed_change_price, row.signed_change_rate
+    if not are_figures((opening, last, high, low, previous, volume), change, rate):
+        raise DecodeError("expected figures of a market")
+    return TickerUpdate(
+        symbol=_symbol(row.code),
+        time_ns=ns_of_ms(row.timestamp),
+        is_delta=False,
+        opening_price=opening,
+        trade_price=last,
+        max_price=high,
+        min_price=low,
+        prev_closing_price=previous,
+        acc_trade_volume_24h=volume,
+        signed_change_price=change,
+        signed_change_rate=rate,
     )
 
 

@@ -109,6 +109,22 @@ class Ticker(msgspec.Struct, gc=False):
     signed_change_rate: Raw = Raw()
 
 
+class WholeTicker(msgspec.Struct, gc=False):
+    """A ticker of which nothing is missing, as nearly all are."""
+
+    type: Literal["ticker"]
+    code: str
+    timestamp: int
+    opening_price: Decimal
+    trade_price: Decimal
+    high_price: Decimal
+    low_price: Decimal
+    prev_closing_price: Decimal
+    acc_trade_volume_24h: Decimal
+    signed_change_price: Decimal
+    signed_change_rate: Decimal
+
+
 class SimpleTicker(msgspec.Struct, gc=False):
     """A ticker with short keys."""
 
@@ -184,6 +200,7 @@ trade: Final = msgspec.json.Decoder(Trade)
 simple_trade: Final = msgspec.json.Decoder(SimpleTrade)
 rest_trade: Final = msgspec.json.Decoder(RestTrade)
 ticker: Final = msgspec.json.Decoder(Ticker)
+whole_ticker: Final = msgspec.json.Decoder(WholeTicker)
 simple_ticker: Final = msgspec.json.Decoder(SimpleTicker)
 book: Final = msgspec.json.Decoder(Book)
 simple_book: Final = msgspec.json.Decoder(SimpleBook)

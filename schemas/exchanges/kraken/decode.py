@@ -16,6 +16,7 @@ from schemas.errors import DecodeError
 from schemas.exchanges._common import (
     FAILURES,
     RowIds,
+    are_figures,
     changed_levels,
     decoding,
     figure,
@@ -115,6 +116,27 @@ def decode_tickers(frame: bytes, feed: Feed) -> list[TickerUpdate]:
     Raises:
         DecodeError: The frame is not understood.
     """
+    tickers = tickers_fast(frame)
+    return tickers_plain(frame, feed) if tickers is None else tickers
+
+
+def tickers_fast(frame: bytes) -> list[TickerUpdate] | None:
+    """Return the tickers of a version 2 frame whose figures are all there.
+
+    Figures that are decoded as numbers and checked together take half the time of one by one.
+    """
+    try:
+        return [_v2_whole_ticker(row) for row in wire.v2_whole_tickers.decode(frame).data]
+    except FAILURES:
+        return None
+
+
+def tickers_plain(frame: bytes, feed: Feed) -> list[TickerUpdate]:
+    """Return the tickers of any frame.
+
+    Raises:
+        DecodeError: The frame is not understood.
+    """
     with decoding("kraken"):
         if _kind(frame) != "ticker":
             return []
@@ -159,9 +181,9 @@ def decode_books(frame: bytes, feed: Feed) -> list[BookUpdate]:  # noqa: ARG001 
         if _is_array(frame):
             return [_v1_book_update(wire.array.decode(frame))]
         rows = wire.v2_rows.decode(frame)
-        if rows.type not in ("snapshot", "update"):
-            raise DecodeError(f"type {rows.type[:40]!r}: expected snapshot or update - at `$.type`")
-        is_snapshot = rows.type == "snapshot"
+        if bytes(rows.type) not in (b'"snapshot"', b'"update"'):
+            raise DecodeError("expected the type snapshot or update - at `$.type`")
+        is_snapshot = bytes(rows.type) == b'"snapshot"'
         return salvage(
             numbered(rows.data, "$.data"),
             lambda row: _v2_book_update(wire.v2_book.decode(row), is_snapshot),
@@ -366,6 +388,28 @@ def _rest_trade(row: wire.RestTrade, symbol: str, ids: RowIds) -> Trade:
         row.price,
         row.volume,
         notional,
+    )
+
+
+def _v2_whole_ticker(row: wire.V2WholeTicker) -> TickerUpdate:
+    last, change, percent = row.last, row.change, row.change_pct
+    if row.timestamp.startswith(_NEVER):
+        raise DecodeError("expected the time of a trade")
+    if not are_figures((last, row.high, row.low, row.volume), change, percent):
+        raise DecodeError("expected figures of a market")
+    before = SUM.subtract(last, change)
+    return TickerUpdate(
+        symbol=symbol_of(row.symbol),
+        time_ns=ns_of_rfc3339(row.timestamp),
+        is_delta=False,
+        opening_price=before,
+        trade_price=last,
+        max_price=row.high,
+        min_price=row.low,
+        prev_closing_price=before,
+        acc_trade_volume_24h=row.volume,
+        signed_change_price=change,
+        signed_change_rate=fraction(percent),
     )
 
 

@@ -40,7 +40,7 @@ class V2Rows(msgspec.Struct, gc=False):
     """A frame of any channel, its rows left for later."""
 
     data: list[Raw]
-    type: str = ""
+    type: Raw = Raw()
 
 
 class V1Trade(msgspec.Struct, array_like=True, gc=False):
@@ -104,6 +104,26 @@ class V2Ticker(msgspec.Struct, gc=False):
     change: Raw = Raw()
     change_pct: Raw = Raw()
     timestamp: str | None = None
+
+
+class V2WholeTicker(msgspec.Struct, gc=False):
+    """A row of `ticker` of which nothing is missing, as nearly all are."""
+
+    symbol: str
+    last: Decimal
+    high: Decimal
+    low: Decimal
+    volume: Decimal
+    change: Decimal
+    change_pct: Decimal
+    timestamp: str
+
+
+class V2WholeTickers(msgspec.Struct, gc=False):
+    """A frame of `ticker`: `{"channel":"ticker","type":"update","data":[…]}`."""
+
+    channel: Literal["ticker"]
+    data: list[V2WholeTicker]
 
 
 class V1Ticker(msgspec.Struct, gc=False):
@@ -229,6 +249,7 @@ v2_trade: Final = msgspec.json.Decoder(V2Trade)
 v1_trades: Final = msgspec.json.Decoder(V1Trades)
 v1_trade: Final = msgspec.json.Decoder(V1Trade)
 rest_trade: Final = msgspec.json.Decoder(RestTrade)
+v2_whole_tickers: Final = msgspec.json.Decoder(V2WholeTickers)
 v2_ticker: Final = msgspec.json.Decoder(V2Ticker)
 v1_ticker: Final = msgspec.json.Decoder(V1Ticker)
 v2_books: Final = msgspec.json.Decoder(V2Books)

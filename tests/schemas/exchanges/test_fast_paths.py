@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import DecodeError
-from schemas.exchanges import EXCHANGES
+from schemas.exchanges import EXCHANGES, _upbit_format
 from schemas.exchanges.binance import decode as binance
 from schemas.exchanges.bybit import decode as bybit
 from schemas.exchanges.gateio import decode as gateio
+from schemas.exchanges.kraken import decode as kraken
 from schemas.exchanges.okx import decode as okx
 from schemas.feeds import Feed
 from tests.schemas.exchanges.frames import broken, lines
@@ -34,7 +35,19 @@ BYBIT = Feed("bybit", "linear")
 GATEIO = Feed("gateio")
 BINANCE = Feed("binance")
 LINEAR = Feed("binance", "linear")
+KRAKEN = Feed("kraken")
+UPBIT = Feed("upbit")
 PAIRS = {
+    "kraken tickers": Pair(
+        kraken.tickers_fast,
+        lambda frame: kraken.tickers_plain(frame, KRAKEN),
+        lines("kraken-ticker.jsonl"),
+    ),
+    "upbit tickers": Pair(
+        _upbit_format.tickers_fast,
+        lambda frame: _upbit_format.tickers_plain(frame, UPBIT),
+        [frame for frame in lines("upbit-ticker.jsonl") if b'"type":"ticker"' in frame],
+    ),
     "binance trades": Pair(
         lambda frame: binance.trades_fast(frame, BINANCE),
         lambda frame: binance.trades_plain(frame, BINANCE),
