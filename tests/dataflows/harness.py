@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, LiteralString
 
@@ -37,6 +37,7 @@ class Pipeline:
         regions: The regions to keep; one is quicker to make than three.
         changes: Sections of pipeline.yaml to change, merged into those of the project.
         raw_of: A pipeline whose raw topics this one reads as well.
+        edit: Changes the whole of pipeline.yaml, as YAML gives it.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Pipeline:
         regions: Iterable[str] = ("NE",),
         changes: Mapping[str, Mapping[str, Any]] | None = None,
         raw_of: "Pipeline | None" = None,
+        edit: Callable[[Any], None] | None = None,
     ) -> None:
         self.dsn = dsn
         self.folder = folder
@@ -57,6 +59,8 @@ class Pipeline:
             for name, region in raw_of.settings.regions.items():
                 config["regions"][name]["topics"] = msgspec.structs.asdict(region.topics)
             config["feed_status"] = raw_of.settings.feed_status
+        if edit is not None:
+            edit(config)
         path = folder / "pipeline.yaml"
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         self.settings: Settings = parse_settings(path.read_bytes(), str(path))
@@ -220,15 +224,9 @@ def _own_config(regions: set[str], changes: Mapping[str, Mapping[str, Any]]) -> 
         for name, exchange in config["exchanges"].items()
         if exchange["region"] in regions
     }
-    return _merged(config, changes)
-
-
-def _merged(config: Any, changes: Any) -> Any:
-    """Sections with those of the changes put into them, at any depth."""
-    if not (isinstance(config, dict) and isinstance(changes, Mapping)):
-        return changes
-    merged = {name: _merged(config.get(name), value) for name, value in changes.items()}
-    return {**config, **merged}
+    for section, values in changes.items():
+        config[section] = {**config.get(section, {}), **values}
+    return config
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,6 +1,7 @@
 """An exchange over several partitions, on real services: the rows of one partition."""
 
 from collections.abc import Callable
+from typing import Any
 
 from tests.dataflows.harness import Pipeline
 from tests.dataflows.market import MarketTrade, make_market
@@ -10,11 +11,12 @@ MakePipeline = Callable[..., Pipeline]
 
 # Beside those of Kraken and BitMEX.
 PARTITIONS = (0, 3, 4)
-SPREAD = {
-    "regions": {"NE": {"partitions": {"trade": 5}}},
-    "exchanges": {"binance": {"partitions": list(PARTITIONS), "kinds": ["trade"]}},
-    "kafka": {"batch_messages": 700},
-}
+
+
+def over_partitions(config: Any) -> None:
+    """Give Binance three partitions of trades."""
+    config["regions"]["NE"]["partitions"]["trade"] = 5
+    config["exchanges"]["binance"] |= {"partitions": list(PARTITIONS), "kinds": ["trade"]}
 
 
 def partition_of(trade: MarketTrade) -> int:
@@ -31,7 +33,7 @@ def test_rows_do_not_depend_on_the_partitions_of_an_exchange(make_pipeline: Make
     market = make_market(count=3_000, symbols=25, minutes=30)
     # The last minutes are of one partition alone.
     market = [t for t in market if t.time_ms < market[2_600].time_ms or partition_of(t) == 0]
-    pipeline = make_pipeline(changes=SPREAD)
+    pipeline = make_pipeline(edit=over_partitions, changes={"kafka": {"batch_messages": 700}})
     spread(pipeline, market)
 
     pipeline.run("taker_volume")
@@ -46,7 +48,7 @@ def test_rows_do_not_depend_on_the_partitions_of_an_exchange(make_pipeline: Make
 
 def test_a_killed_shard_gives_the_same_rows(make_pipeline: MakePipeline) -> None:
     market = make_market(count=6_000, symbols=25, minutes=30)
-    pipeline = make_pipeline(changes={**SPREAD, "kafka": {"batch_messages": 50}})
+    pipeline = make_pipeline(edit=over_partitions, changes={"kafka": {"batch_messages": 50}})
     spread(pipeline, market)
     store = pipeline.recovery_store()
     for _ in range(2):

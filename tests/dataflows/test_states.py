@@ -25,7 +25,7 @@ READ = 1_200
 def test_a_recovery_store_of_an_older_release_goes_on(make_pipeline: MakePipeline) -> None:
     market = shuffle_within(make_market(count=2_000, symbols=6, minutes=8), 10_000, 5)
     late = market[300]._replace(trade_id=77)  # of a minute that was final in the stored state
-    pipeline = make_pipeline(changes={"regions": {"NE": {"topics": {"trade": TOPIC}}}})
+    pipeline = make_pipeline(edit=of_older_release)
     feed(pipeline, [*market[:READ], late, *market[READ:]])
     shutil.copytree(STORE, pipeline.folder / "recovery")
     pipeline.run("taker_volume", *pipeline.recovery_store())
@@ -41,6 +41,10 @@ def test_a_recovery_store_of_an_older_release_goes_on(make_pipeline: MakePipelin
     revised = (late.symbol, late.time_ms // 60_000)
     assert {key(row) for row in went_on} == {at for at in rows if at[1] >= first} | {revised}
     assert rows[revised]["revision"] == 2
+
+
+def of_older_release(config: Any) -> None:
+    config["regions"]["NE"]["topics"]["trade"] = TOPIC
 
 
 def key(row: dict[str, Any]) -> tuple[str, int]:
