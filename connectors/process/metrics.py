@@ -32,6 +32,9 @@ READER: Final = Counter(
     "What the records of a partition held: trades, late, skipped, dead_letters",
     ("topic", "partition", "what"),
 )
+SYMBOLS: Final = Gauge(
+    "marketflow_symbols", "Symbols whose minutes are kept: about a kilobyte each", ("exchange",)
+)
 DEAD_LETTERS: Final = Counter(
     "marketflow_dead_letters",
     "Raw records that were refused: not decoded, too late, or of the future",

@@ -51,7 +51,10 @@ class MinutesLogic(StatefulBatchLogic[TradeBatch, list[TakerVolume], LogicState]
         # While the partition catches up, the minutes close faster than anybody looks at them.
         if values[-1].is_live:
             rows += self._due_estimates(minutes)
-        return ([rows] if rows else []), minutes.is_over(values[-1])
+        is_over = minutes.is_over(values[-1])
+        if is_over:
+            metrics.SYMBOLS.labels(minutes.exchange).dec()
+        return ([rows] if rows else []), is_over
 
     @override
     def on_notify(self) -> tuple[Iterable[list[TakerVolume]], bool]:
@@ -77,6 +80,7 @@ class MinutesLogic(StatefulBatchLogic[TradeBatch, list[TakerVolume], LogicState]
 
     def _symbol(self, key: str, state: SymbolState | None = None) -> SymbolMinutes:
         settings = self._settings
+        metrics.SYMBOLS.labels(key.partition(":")[0]).inc()
         horizon_minutes = settings.correction_horizon_ms // MS_PER_MINUTE
         return SymbolMinutes(*split_key(key), horizon_minutes, settings.lateness_ms, state)
 

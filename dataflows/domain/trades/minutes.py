@@ -17,7 +17,7 @@ import msgspec
 from dataflows.domain.coverage import Span, Timeline
 from dataflows.domain.event_time import QUIET_MINUTES
 from dataflows.domain.states import checked
-from dataflows.domain.trades.minute import Minute, MinuteState, pack
+from dataflows.domain.trades.minute import ZERO, Minute, MinuteState, pack
 from schemas.numbers import exact, quotient
 from schemas.records import TakerVolume, Trade
 from schemas.times import NS_PER_MINUTE
@@ -144,6 +144,40 @@ class SymbolMinutes:
 
     def fold(self, batch: TradeBatch) -> list[TakerVolume]:
         """Fold a batch in; return the rows of minutes that were closed or revised."""
+        rows = self._fold_quiet_fast(batch)
+        return self._fold(batch) if rows is None else rows
+
+    def _fold_quiet_fast(self, batch: TradeBatch) -> list[TakerVolume] | None:
+        """Fold a batch in that only closes minutes of a quiet symbol; `None`: :meth:`_fold` must.
+
+        Most symbols are quiet most of the time, and each minute comes to all of them: this takes
+        a third of the time.
+        """
+        active = batch.active
+        if (
+            self._open
+            or self._traded
+            or batch.runs
+            or batch.late
+            or batch.coverage is not None
+            or batch.partition != self._home
+            or batch.final_before < self._final_before
+            or (active and active[0] < self._final_before)
+        ):
+            return None
+        closed_before = max(self._closed_before, batch.closed_before, batch.final_before)
+        rows = []
+        for minute_index in self._alive(active, [], closed_before):
+            if self._is_known(minute_index, self._last_minute) and not self._has(minute_index):
+                rows.append(self._zeros(minute_index))
+                self._add_quiet(minute_index)
+        if batch.final_before > self._final_before:
+            self._forget(self._final_before - self._horizon_minutes)
+            self._final_before = batch.final_before
+        self._closed_before = closed_before
+        return rows
+
+    def _fold(self, batch: TradeBatch) -> list[TakerVolume]:
         with exact():
             touched = self._add(batch.runs)
             touched |= self._add_late(batch.late)
@@ -325,11 +359,14 @@ class SymbolMinutes:
         if minute is not None and (minute.buy_count or minute.sell_count):
             self._closed[minute_index] = pack(minute)
         elif not self._has(minute_index):
-            quiet = self._quiet
-            if quiet and quiet[-1] == minute_index - 1:
-                quiet[-1] = minute_index
-            else:
-                quiet += (minute_index, minute_index)
+            self._add_quiet(minute_index)
+
+    def _add_quiet(self, minute_index: int) -> None:
+        quiet = self._quiet
+        if quiet and quiet[-1] == minute_index - 1:
+            quiet[-1] = minute_index
+        else:
+            quiet += (minute_index, minute_index)
 
     def _forget(self, oldest: int) -> None:
         """Drop what no trade can revise any more; the reader refuses those."""
@@ -340,6 +377,16 @@ class SymbolMinutes:
             self._quiet = [at for span in spans if span[1] >= oldest for at in span]
         if self._timeline is not None:
             self._timeline.forget(oldest)
+
+    def _zeros(self, minute_index: int) -> TakerVolume:
+        """Return the row of a closed minute without trades, as :meth:`_row` makes it."""
+        is_complete, revisions = None, 0
+        if self._timeline is not None:
+            is_complete, revisions, _ = self._timeline.judge(minute_index, self._lateness_ms)
+        return TakerVolume(
+            self.exchange, self.symbol, minute_index * SECONDS_PER_MINUTE, ZERO, ZERO, ZERO, ZERO,
+            0, 0, None, None, None, None, None, True, 1 + revisions, 0, 0, is_complete,  # noqa: FBT003  # in the order of the columns: it is made by the thousand
+        )  # fmt: skip
 
     def _row(self, minute_index: int) -> TakerVolume:
         """Return the row of a minute, under :func:`exact`."""

@@ -5,7 +5,7 @@ what the collector said of their feeds.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -27,6 +27,9 @@ from schemas.times import NS_PER_MINUTE, NS_PER_MS
 
 STATE_VERSION: Final = 2
 KIND: Final = "trade"
+
+# Of one exchange in one partition: ten times the largest that there is. A symbol costs a kilobyte.
+MAX_SYMBOLS: Final = 50_000
 
 # Records are decoded and sorted a few at a time, while they are in the processor's cache.
 CHUNK: Final = 1_000
@@ -114,8 +117,7 @@ class TradeReader(PartitionReader[Item]):
             if batch.run is not None:
                 self._take_run(batch, batch.run, now_ns)
             for exchange, frames in batch.frames.items():
-                for message, problem in self._sorter(exchange).take_frames(frames, logged_at):
-                    batch.refuse(message, problem)
+                self._take_frames(batch, exchange, frames, logged_at)
             letters += self._frames.dead_letters(batch)
         return [*self._collect(), *letters]
 
@@ -200,12 +202,41 @@ class TradeReader(PartitionReader[Item]):
 
     def _take_run(self, batch: Batch[Trade], run: Run[Trade], now_ns: int) -> None:
         sorter = self._sorter(run.exchange)
-        if sorter.take_run(run.records, first_logged_ns(run.messages, now_ns)):
-            return
-        for message, problem in sorter.take_frames(
-            run.frames(), partial(logged_at_ns, now_ns=now_ns)
+        if len(sorter.time.last_minutes) < MAX_SYMBOLS and sorter.take_run(
+            run.records, first_logged_ns(run.messages, now_ns)
         ):
+            return
+        frames = zip(run.messages, zip(run.records), strict=True)
+        self._take_frames(batch, run.exchange, frames, partial(logged_at_ns, now_ns=now_ns))
+
+    def _take_frames(
+        self,
+        batch: Batch[Trade],
+        exchange: str,
+        frames: Iterable[tuple[RawMessage, Sequence[Trade]]],
+        logged_at: Callable[[RawMessage], int],
+    ) -> None:
+        sorter = self._sorter(exchange)
+        if len(sorter.time.last_minutes) >= MAX_SYMBOLS:
+            frames = list(self._of_known_symbols(batch, sorter, frames))
+        for message, problem in sorter.take_frames(frames, logged_at):
             batch.refuse(message, problem)
+
+    def _of_known_symbols(
+        self,
+        batch: Batch[Trade],
+        sorter: TradeSorter,
+        frames: Iterable[tuple[RawMessage, Sequence[Trade]]],
+    ) -> Iterable[tuple[RawMessage, Sequence[Trade]]]:
+        known = sorter.time.last_minutes
+        for message, trades in frames:
+            for symbol in {trade.symbol for trade in trades} - known.keys():
+                batch.refuse(
+                    message,
+                    f"symbol {symbol}: expected one of the {len(known)} that are known, since no "
+                    f"more than {MAX_SYMBOLS} of an exchange are kept",
+                )
+            yield message, [trade for trade in trades if trade.symbol in known]
 
     def _sorter(self, exchange: str) -> TradeSorter:
         sorter = self._sorters.get(exchange)

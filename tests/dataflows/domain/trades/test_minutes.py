@@ -93,3 +93,48 @@ def test_a_restart_at_any_place_does_not_show(
         rows[1].extend(other.fold(taken))
         other = restarted(other)
     assert rows[0] == rows[1]
+
+
+class Plain(SymbolMinutes):
+    """The plain way alone."""
+
+    __slots__ = ()
+
+    def _fold_quiet_fast(self, batch: TradeBatch) -> None:
+        del batch
+
+
+WHOLE_MS = (AT + 20) * 60_000
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([0, 0, 1, 1, 2, 30, 1_500]),  # minutes that pass
+        st.sampled_from([0, 0, 0, 1, 3]),  # how far a silence closes ahead
+        st.sampled_from(["nothing", "nothing", "trade", "late"]),
+        st.sets(st.integers(0, 4), max_size=3),  # which of the minutes before were active
+        st.integers(0, 1),
+        st.sampled_from([None, None, None, [(0, None, ())], [(0, None, ()), (WHOLE_MS, True, ())]]),
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS)
+def test_quiet_minutes_closed_fast_are_as_those_closed_plainly(
+    steps: list[tuple[int, int, str, set[int], int, Any]],
+) -> None:
+    fast, plain = (kind("okx", "A-B", HORIZON_MINUTES) for kind in (SymbolMinutes, Plain))
+    at = AT
+    for number, (passed, ahead, what, active, partition, spans) in enumerate(steps):
+        at += passed
+        made = TradeBatch(
+            "okx:A-B",
+            [(at, [trade(number, at)])] if what == "trade" else [],
+            [trade(number, at - 1)] if what == "late" else [],
+            at,
+            at + ahead,
+            partition,
+            tuple(sorted(at + ahead - 1 - back for back in active)),
+            (spans, AT + 3 * (number % 2)) if spans else None,
+        )
+        assert fast.fold(made) == plain.fold(made)
+        assert fast.state() == plain.state()

@@ -653,3 +653,17 @@ def test_what_was_read_is_counted() -> None:
     ]
     reader.read(messages, NOW_NS)
     assert reader.counts == {"trades": 2, "late": 1, "skipped": 1, "dead_letters": 1}
+
+
+def test_more_symbols_than_are_kept_are_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dataflows.domain.trades.reader.MAX_SYMBOLS", 2)
+    flow = Flow()
+    flow.read(records([day(0, "BTC", 1), day(0, "ETH", 2)]))
+
+    flow.read(records([day(0, "XRP", 3), day(0, "BTC", 4), *(day(0, "SOL", n) for n in range(9))]))
+    flow.finish()
+
+    assert {key for key, _ in flow.table()} == {"binance:BTC-USDT", "binance:ETH-USDT"}
+    assert flow.table()["binance:BTC-USDT", START_MINUTE].buy_count == 2
+    assert len(flow.letters) == 10
+    assert flow.letters[0].error.startswith("symbol XRP-USDT: expected one of the 2 that are known")
