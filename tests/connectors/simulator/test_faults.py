@@ -60,7 +60,7 @@ def _told_and_true(
     assert simulated.apply(wanted) == 1
     feed = feed_of(simulated, exchange, product, None)
     told: list[Trade] = []
-    for frames in client.run(2_500):
+    for frames in client.run(1_500):
         for frame in frames:
             if decoder_of(exchange).kind(frame) == "trade":
                 told += decoder_of(exchange).decode_trades(frame, feed)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from connectors.simulator.simulation import Simulation
 from schemas.records import Product
 from tests.connectors.simulator.client import Client, simulation, subscribed
 from tests.schemas.exchanges.frames import lines
@@ -175,17 +176,22 @@ def of_objects(sent: Members, recorded: Members, case: Case, at: str) -> list[st
     return found
 
 
+@pytest.fixture(scope="module")
+def simulated() -> Simulation:
+    return simulation(rate=4_000, coins=1)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.file}:{case.line}")
-def test_frames_look_like_the_recorded_ones(case: Case) -> None:
-    simulated = simulation(rate=4_000, coins=1)
+def test_frames_look_like_the_recorded_ones(simulated: Simulation, case: Case) -> None:
     if case.message:
         client = Client(simulated, case.exchange, case.product, case.path)
         client.send(case.message)
     else:
         client, _ = subscribed(simulated, case.exchange, case.product, case.kind)  # type: ignore[arg-type]
     frames = client.take()
-    for more in client.run(1_500):
+    for more in client.run(1_200):
         frames += more
+    client.venue.forget(client)
     recorded = parsed(lines(case.file)[case.line])
     is_wrapped = b'"stream"' in lines(case.file)[case.line]
     data = [frame for frame in frames if case.marks in frame and is_data(frame, case)]

@@ -70,12 +70,12 @@ def test_frames_hold_exactly_the_trades(exchange: str, product: Product) -> None
     decoder = decoder_of(exchange)
     feed = feed_of(simulated, exchange, product, None)
     read: dict[str, list[tuple[object, ...]]] = {i.symbol: [] for i in instruments}
-    for frames in client.run(5_000):
+    for frames in client.run(3_000):
         for frame in frames:
             if decoder.kind(frame) == "trade":
                 for trade in decoder.decode_trades(frame, feed):
                     read[trade.symbol].append(as_read(trade))
-    assert sum(map(len, read.values())) > 20
+    assert sum(map(len, read.values())) > 5
     venue = simulated.venues[exchange]
     for instrument in instruments:
         desk = desk_of(simulated, exchange, instrument)
@@ -97,7 +97,7 @@ def test_books_equal_the_model_at_each_step(exchange: str, product: Product) -> 
     waiting = {i.symbol for i in instruments}
     checked = 0
     # What is sent at once shows the model before any time passes.
-    for frames in chain([client.take()], client.run(2_500)):
+    for frames in chain([client.take()], client.run(1_500)):
         for frame in frames:
             for update in decoder.decode_books(frame, feed):
                 book = books[update.symbol]
@@ -110,7 +110,7 @@ def test_books_equal_the_model_at_each_step(exchange: str, product: Product) -> 
                 compare(book, desks[update.symbol], update.depth)
                 checked += 1
     assert not waiting
-    assert checked > 40
+    assert checked > 25
 
 
 def inject(simulated: object, exchange: str, product: Product, book: Book, symbol: str) -> None:
