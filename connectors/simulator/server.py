@@ -71,18 +71,18 @@ class Session(asyncio.Protocol):
 
     # -- what asyncio calls --------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102  # asyncio calls it
         self._transport = transport  # type: ignore[assignment]
         self._server.sessions[self] = None
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102  # asyncio calls it
         del exc
         self._server.sessions.pop(self, None)
         self._transport = None
         if self.venue is not None:
             self.venue.forget(self)
 
-    def data_received(self, data: bytes) -> None:  # noqa: D102
+    def data_received(self, data: bytes) -> None:  # noqa: D102  # asyncio calls it
         if self._is_frozen or self._is_closing:
             return
         self._buffer += data

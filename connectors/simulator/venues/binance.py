@@ -63,12 +63,12 @@ class Binance(Venue):
     ticker_ms = 1_000
 
     @classmethod
-    def styles_of(cls, product: str) -> Styles:  # noqa: D102
+    def styles_of(cls, product: str) -> Styles:  # noqa: D102  # as Venue says
         return Styles(padded(8), padded(8)) if product == "spot" else Styles(fixed, fixed)
 
     # -- connections ---------------------------------------------------------------------------
 
-    def greet(self, connection: Connection) -> None:  # noqa: D102
+    def greet(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         connection.pinged_ms = self.now_ms
         connection.memory["pong_ms"] = self.now_ms
         _, _, rest = connection.path.partition("/ws/")
@@ -80,7 +80,7 @@ class Binance(Venue):
     def _is_combined(self, connection: Connection) -> bool:
         return "/stream" in connection.path
 
-    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102
+    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102  # as Venue says
         second = self.now_ms // 1_000
         last, count = connection.memory.get("messages", (0, 0))
         count = count + 1 if last == second else 1
@@ -131,7 +131,7 @@ class Binance(Venue):
         elif (kind, form) in desk.streams:
             self.leave(connection, desk.streams[kind, form])
 
-    def watch(self, connection: Connection) -> None:  # noqa: D102
+    def watch(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         every_ms = _SPOT_PING_MS if connection.product == "spot" else _PING_MS
         if self.now_ms - connection.pinged_ms >= every_ms:
             connection.pinged_ms = self.now_ms
@@ -144,12 +144,12 @@ class Binance(Venue):
         if ends_ms is not None and self.now_ms >= ends_ms:
             connection.close(1001)
 
-    def ponged(self, connection: Connection, payload: bytes) -> None:  # noqa: D102
+    def ponged(self, connection: Connection, payload: bytes) -> None:  # noqa: D102  # as Venue says
         # An answer to nothing does not help.
         if payload == b"%d" % connection.pinged_ms:
             connection.memory["pong_ms"] = self.now_ms
 
-    def announce(self, connection: Connection) -> None:  # noqa: D102
+    def announce(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         event = {"e": "serverShutdown", "E": self.now_ms}
         is_wrapped = self._is_combined(connection)
         connection.memory["shutdown_ms"] = self.now_ms + 10_000
@@ -162,7 +162,7 @@ class Binance(Venue):
         name = stream.form.partition("|")[2]
         return b'{"stream":"%b","data":%b}' % (name.encode(), event) if name else event
 
-    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102
+    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk, now = stream.desk, self.now_ms
         if stream.form.startswith("aggTrade"):
             for event in self._aggregates(desk, fills):
@@ -195,7 +195,7 @@ class Binance(Venue):
             else:
                 yield _AGGREGATE % (now, number, name, price, size, *ids, time_ms, made)
 
-    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk = stream.desk
         members = b'"e":"24hrTicker","E":%d,"s":"%b",%b' % (
             self.now_ms,
@@ -254,7 +254,7 @@ class Binance(Venue):
             return desk.size[lots], fixed(number // 10 ** (decimals - 8), 8)
         return desk.size_style(lots, desk.instrument.size_decimals), desk.value(value)
 
-    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk, channel = stream.desk, stream.form.partition("|")[0]
         product = desk.instrument.product
         depth = int(channel.removeprefix("depth") or _DEPTH)
@@ -284,10 +284,10 @@ class Binance(Venue):
         event %= (*stamps, desk.native, pair, before + 1, last, before, *sides)
         return [self._wrapped(stream, event)]
 
-    def kline_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def kline_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return [self._kline(stream, *stream.desk.minute(self.now_ms), is_over=False)]
 
-    def kline_end(self, stream: Stream, start_ms: int, candle: Candle) -> Iterable[bytes]:  # noqa: D102
+    def kline_end(self, stream: Stream, start_ms: int, candle: Candle) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return [self._kline(stream, start_ms, candle, is_over=True)]
 
     def _kline(self, stream: Stream, start_ms: int, candle: Candle, *, is_over: bool) -> bytes:
@@ -318,7 +318,7 @@ class Binance(Venue):
 
     # -- REST ----------------------------------------------------------------------------------
 
-    def rest(self, request: Request) -> Answer:  # noqa: D102
+    def rest(self, request: Request) -> Answer:  # noqa: D102  # as Venue says
         root = {"spot": "/api/v3/", "linear": "/fapi/v1/", "inverse": "/dapi/v1/"}[request.product]
         name = request.path.removeprefix(root)
         is_spot = request.product == "spot"
@@ -348,7 +348,7 @@ class Binance(Venue):
             return refusal._replace(headers={**headers, **refusal.headers})
         return answer(request)._replace(headers=headers)
 
-    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102
+    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102  # as Venue says
         if status == 403:  # noqa: PLR2004  # the firewall in front
             return Answer(b"<html><body>403 Forbidden</body></html>", status)
         text = b'{"code":-1003,"msg":"Too many requests; current limit exceeded."}'
@@ -517,7 +517,7 @@ _REST_TICKER: Final = {
 }
 
 
-def _depth_weight(request: Request, is_spot: bool) -> int:  # noqa: FBT001
+def _depth_weight(request: Request, is_spot: bool) -> int:  # noqa: FBT001  # one of two forms
     depth = integer(request.query, "limit", 100, 5_000)
     steps = (
         ((100, 5), (500, 25), (1_000, 50), (5_000, 250))

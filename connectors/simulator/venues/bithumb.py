@@ -52,10 +52,10 @@ class Bithumb(Upbit):
         "type code total_ask_size total_bid_size orderbook_units level timestamp stream_type",
     )
 
-    def trade_clock(self, time_ms: int) -> times.Parts:  # noqa: D102
+    def trade_clock(self, time_ms: int) -> times.Parts:  # noqa: D102  # as Venue says
         return times.kst(time_ms)
 
-    def spend(self, group: str, now_ms: int) -> tuple[dict[str, str], Answer | None]:  # noqa: D102
+    def spend(self, group: str, now_ms: int) -> tuple[dict[str, str], Answer | None]:  # noqa: D102  # as Venue says
         budget = self.budget(group, 150, 1_000)
         is_allowed = budget.spend(now_ms)
         headers = {
@@ -70,17 +70,17 @@ class Bithumb(Upbit):
             b'{"error":{"name":429,"message":"Too Many Requests"}}', 429, headers
         )
 
-    def failure(self, status: int, name: str, text: str) -> Answer:  # noqa: D102
+    def failure(self, status: int, name: str, text: str) -> Answer:  # noqa: D102  # as Venue says
         # Refused markets come with the status of success.
-        return super().failure(200 if status == 404 else status, name, text)  # noqa: PLR2004
+        return super().failure(200 if name == "not_found" else status, name, text)
 
-    def market_row(self, desk: Desk, is_detailed: bool) -> dict[str, Any]:  # noqa: D102, FBT001
+    def market_row(self, desk: Desk, is_detailed: bool) -> dict[str, Any]:  # noqa: D102, FBT001  # as Upbit has it
         row = super().market_row(desk, is_detailed=False)
         if is_detailed:
             row["market_warning"] = "NONE"
         return row
 
-    def day_values(self, desk: Desk) -> dict[bytes, Any]:  # noqa: D102
+    def day_values(self, desk: Desk) -> dict[bytes, Any]:  # noqa: D102  # as Venue says
         values = super().day_values(desk)
         rate = desk.rate(8)
         return {**values, b"rate": rate.lstrip(b"-"), b"signed_rate": rate}

@@ -46,7 +46,7 @@ class Bitmex(Venue):
 
     # -- connections ---------------------------------------------------------------------------
 
-    def greet(self, connection: Connection) -> None:  # noqa: D102
+    def greet(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         budget = self.budget("connections", _CONNECTIONS_AN_HOUR, 3_600_000)
         budget.spend(self.now_ms)
         welcome = {
@@ -58,7 +58,7 @@ class Bitmex(Venue):
         }
         self.say(connection, welcome)
 
-    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102
+    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102  # as Venue says
         if message == b"ping":
             self.say(connection, b"pong")
             return
@@ -86,7 +86,7 @@ class Bitmex(Venue):
 
     # -- channels ------------------------------------------------------------------------------
 
-    def trade_id(self, desk: Desk, fill: Fill) -> bytes:  # noqa: D102
+    def trade_id(self, desk: Desk, fill: Fill) -> bytes:  # noqa: D102  # as Venue says
         return b'"%b"' % uuid(desk, fill[0])
 
     def _partial(self, desk: Desk) -> bytes:
@@ -94,21 +94,21 @@ class Bitmex(Venue):
         head = b'{"table":"trade","action":"partial",' + _TYPES
         return head + b'"filter":{"symbol":"%b"},"data":[%b]}' % (desk.native, rows)
 
-    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102
+    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         rows = b",".join([_row(stream.desk, fill) for fill in fills])
         return [b'{"table":"trade","action":"insert","data":[%b]}' % rows]
 
-    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         del stream
         return ()
 
-    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         del stream
         return ()
 
     # -- REST ----------------------------------------------------------------------------------
 
-    def rest(self, request: Request) -> Answer:  # noqa: D102
+    def rest(self, request: Request) -> Answer:  # noqa: D102  # as Venue says
         routes = {
             "/api/v1/instrument/active": self._instruments,
             "/api/v1/instrument": self._instruments,
@@ -136,7 +136,7 @@ class Bitmex(Venue):
     def _failure(status: int, text: str, name: str) -> Answer:
         return Answer(msgspec.json.encode({"error": {"message": text, "name": name}}), status)
 
-    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102
+    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102  # as Venue says
         answer = self._failure(status, "Rate limit exceeded, retry later.", "RateLimitError")
         return answer._replace(headers={"retry-after": str(retry_after_s)})
 
@@ -211,7 +211,7 @@ def _is_reverse(query: dict[str, str]) -> bool:
     return query.get("reverse") == "true"
 
 
-def _of_span(desk: Desk, start_ms: int, end_ms: int, most: int, is_latest: bool) -> list[Fill]:  # noqa: FBT001
+def _of_span(desk: Desk, start_ms: int, end_ms: int, most: int, is_latest: bool) -> list[Fill]:  # noqa: FBT001  # one of two forms
     start, end = desk.tape.at_time(start_ms), desk.tape.after_time(end_ms)
     if is_latest:
         return desk.tape.slice(max(start, end - most), end)

@@ -63,12 +63,12 @@ class Bybit(Venue):
     is_periodic = False
 
     @classmethod
-    def styles_of(cls, product: str) -> Styles:  # noqa: D102
+    def styles_of(cls, product: str) -> Styles:  # noqa: D102  # as Venue says
         return Styles(short, short) if product == "spot" else Styles(fixed, _fixed)
 
     # -- connections ---------------------------------------------------------------------------
 
-    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102
+    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102  # as Venue says
         request = parsed(message)
         if not isinstance(request, dict):
             self._answer(connection, {}, is_success=False, text="Invalid request", op="")
@@ -133,18 +133,18 @@ class Bybit(Venue):
         elif (kind, form) in desk.streams:
             self.leave(connection, desk.streams[kind, form])
 
-    def watch(self, connection: Connection) -> None:  # noqa: D102
+    def watch(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         if not connection.streams and self.now_ms - connection.heard_ms > _SILENT_MS:
             connection.cut()
 
     # -- channels ------------------------------------------------------------------------------
 
-    def trade_id(self, desk: Desk, fill: Fill) -> bytes:  # noqa: D102
+    def trade_id(self, desk: Desk, fill: Fill) -> bytes:  # noqa: D102  # as Venue says
         # A text on the wire, but spot ids are numbers to everybody who compares them.
         is_spot = desk.instrument.product == "spot"
         return b"%d" % fill[0] if is_spot else b'"%b"' % uuid(desk, fill[0])
 
-    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102
+    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk = stream.desk
         is_spot = desk.instrument.product == "spot"
         head = b'"ts":%d,"type":"snapshot"' if is_spot else b'"type":"snapshot","ts":%d'
@@ -154,7 +154,7 @@ class Bybit(Venue):
             yield b'{"topic":"publicTrade.%b",%b,"data":[%b]}' % (desk.native, head, rows)
 
     @staticmethod
-    def _rows(desk: Desk, fills: Sequence[Fill], is_spot: bool) -> bytes:  # noqa: FBT001
+    def _rows(desk: Desk, fills: Sequence[Fill], is_spot: bool) -> bytes:  # noqa: FBT001  # one of two forms
         price, size, name, seq = desk.price, desk.size, desk.native, desk.update_id
         if is_spot:
             rows = [
@@ -179,7 +179,7 @@ class Bybit(Venue):
             ]
         return b",".join(rows)
 
-    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk = stream.desk
         if desk.instrument.product == "spot":
             return [self._spot_ticker(desk)]
@@ -240,7 +240,7 @@ class Bybit(Venue):
             **late,
         }
 
-    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk, depth = stream.desk, int(stream.form)
         view = shown(stream, depth)
         before = view.levels()[0][:1], view.levels()[1][:1]
@@ -267,10 +267,10 @@ class Bybit(Venue):
             return _SPOT_BOOK % (depth, name, self.now_ms, kind, name, *sides, *numbers)
         return _BOOK % (depth, name, kind, self.now_ms, name, *sides, *numbers)
 
-    def kline_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def kline_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return [self._kline(stream, *stream.desk.minute(self.now_ms), is_over=False)]
 
-    def kline_end(self, stream: Stream, start_ms: int, candle: Candle) -> Iterable[bytes]:  # noqa: D102
+    def kline_end(self, stream: Stream, start_ms: int, candle: Candle) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return [self._kline(stream, start_ms, candle, is_over=True)]
 
     def _kline(self, stream: Stream, start_ms: int, candle: Candle, *, is_over: bool) -> bytes:
@@ -305,7 +305,7 @@ class Bybit(Venue):
 
     # -- REST ----------------------------------------------------------------------------------
 
-    def rest(self, request: Request) -> Answer:  # noqa: D102
+    def rest(self, request: Request) -> Answer:  # noqa: D102  # as Venue says
         routes: dict[str, Callable[[Request], Answer]] = {
             "/v5/market/instruments-info": self._instruments,
             "/v5/market/recent-trade": self._trades,
@@ -329,7 +329,7 @@ class Bybit(Venue):
             return self._failure(10001, "params error: Category is invalid")
         return route(request)._replace(headers=headers)
 
-    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102
+    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102  # as Venue says
         del retry_after_s  # it says no time
         return Answer(b"access too frequent", status)
 

@@ -80,7 +80,7 @@ class Coinone(Venue):
 
     # -- connections ---------------------------------------------------------------------------
 
-    def greet(self, connection: Connection) -> None:  # noqa: D102
+    def greet(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         self._connected += 1
         connection.memory["counted"] = True
         connection.memory["ping_ms"] = self.now_ms
@@ -90,18 +90,18 @@ class Coinone(Venue):
         session = f"{self._connected:08x}-f9ab-f300-1567-0eb31af6d6ef"
         self.say(connection, {"response_type": "CONNECTED", "data": {"session_id": session}})
 
-    def forget(self, connection: Connection) -> None:  # noqa: D102
+    def forget(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         super().forget(connection)
         if connection.memory.pop("counted", False):
             self._connected -= 1
 
-    def watch(self, connection: Connection) -> None:  # noqa: D102
+    def watch(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         if self.now_ms - connection.memory["ping_ms"] > _SILENT_MS:
             connection.close(1000)
         elif not connection.streams and self.now_ms - connection.heard_ms > _UNSUBSCRIBED_MS:
             connection.cut()
 
-    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102
+    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102  # as Venue says
         request = parsed(message)
         if not isinstance(request, dict):
             self._error(connection, 160010, "Invalid Request")
@@ -141,11 +141,11 @@ class Coinone(Venue):
 
     # -- channels ------------------------------------------------------------------------------
 
-    def trade_id(self, desk: Desk, fill: Fill) -> bytes:  # noqa: D102
+    def trade_id(self, desk: Desk, fill: Fill) -> bytes:  # noqa: D102  # as Venue says
         del desk
         return b"%d" % (fill[1] * 1_000 + fill[0] % 1_000)
 
-    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102
+    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk = stream.desk
         quote, base = desk.instrument.quote.encode(), desk.native
         text = _SHORT_TRADE if stream.form == "SHORT" else _TRADE
@@ -164,14 +164,14 @@ class Coinone(Venue):
                 made,
             )
 
-    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         values = self._values(stream.desk)
         if stream.form == "SHORT":
             yield b'{"r":"DATA","c":"TICKER","d":%b}' % (_SHORT_TICKER % values)
         else:
             yield b'{"response_type":"DATA","channel":"TICKER","data":%b}' % (_TICKER % values)
 
-    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return [self._book(stream, self.now_ms)]
 
     def _first(self, stream: Stream) -> Iterable[bytes]:
@@ -191,7 +191,7 @@ class Coinone(Venue):
         return text % (quote, base, stamp_ms, self.now_ms, asks, bids)
 
     @staticmethod
-    def _levels(desk: Desk, levels: Levels, is_short: bool) -> bytes:  # noqa: FBT001
+    def _levels(desk: Desk, levels: Levels, is_short: bool) -> bytes:  # noqa: FBT001  # one of two forms
         price, size = desk.price, desk.size
         row = b'{"p":"%b","q":"%b"}' if is_short else b'{"price":"%b","qty":"%b"}'
         return b",".join([row % (price[tick], size[lots]) for tick, lots in levels])
@@ -218,7 +218,7 @@ class Coinone(Venue):
 
     # -- REST ----------------------------------------------------------------------------------
 
-    def rest(self, request: Request) -> Answer:  # noqa: D102
+    def rest(self, request: Request) -> Answer:  # noqa: D102  # as Venue says
         budget = self.budget("all", 1_200, 60_000)
         is_allowed = budget.spend(request.now_ms)
         headers = {
@@ -266,7 +266,7 @@ class Coinone(Venue):
         head = b'{"result":"success","error_code":"0","server_time":%d,' % self.now_ms
         return Answer(head + members + b"}")
 
-    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102
+    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102  # as Venue says
         answer = self._failure("4", "Blocked user access")
         return answer._replace(status=status, headers={"Retry-After": str(retry_after_s)})
 

@@ -55,7 +55,7 @@ class Gateio(Venue):
 
     # -- connections ---------------------------------------------------------------------------
 
-    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102
+    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102  # as Venue says
         request = parsed(message)
         channel = str(request.get("channel", "")) if isinstance(request, dict) else ""
         family, _, name = channel.partition(".")
@@ -122,8 +122,8 @@ class Gateio(Venue):
         """Return the channels that a payload names, and the first market that is not there."""
         kind, product = _KINDS[name], connection.product
         if name == "obu":
-            parts = [part.split(".") for part in payload]
-            asked = [(part[1], f"obu.{part[2]}") for part in parts if len(part) == 3]  # noqa: PLR2004
+            named = [part.removeprefix("ob.").rpartition(".") for part in payload]
+            asked = [(pair, f"obu.{depth}") for pair, _, depth in named if depth in _STREAM_DEPTHS]
         elif name == "order_book":
             depth = payload[1] if len(payload) > 1 and payload[1] in _LIMITED else "20"
             asked = [(payload[0], f"limited.{depth}")] if payload else []
@@ -142,14 +142,14 @@ class Gateio(Venue):
                 found.append((desk, kind, form))
         return found, unknown
 
-    def watch(self, connection: Connection) -> None:  # noqa: D102
+    def watch(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         if connection.product == "spot" and self.now_ms - connection.pinged_ms >= _PING_MS:
             connection.pinged_ms = self.now_ms
             connection.queue(frame(b"", PING))
         if not connection.streams and self.now_ms - connection.heard_ms > _SILENT_MS:
             connection.cut()
 
-    def announce(self, connection: Connection) -> None:  # noqa: D102
+    def announce(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         text = "The connection will soon be closed for a service upgrade. Please reconnect."
         self.say(connection, {"type": "upgrade", "msg": text})
 
@@ -160,7 +160,7 @@ class Gateio(Venue):
         head = b'{"time":%d,"time_ms":%d,"channel":"%b.%b","event":"update","result":'
         return head % (self.now_ms // 1_000, self.now_ms, family, name)
 
-    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102
+    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk, now = stream.desk, self.now_ms
         price, size, name = desk.price, desk.size, desk.native
         if desk.instrument.product != "spot":
@@ -185,13 +185,13 @@ class Gateio(Venue):
                 of_market,
             )
 
-    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk = stream.desk
         if desk.instrument.product == "spot":
             return [self._head(desk, b"tickers") + _spot_ticker(desk) + b"}"]
         return [self._head(desk, b"tickers") + b"[%b]}" % _futures_ticker(desk)]
 
-    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk, form = stream.desk, stream.form
         if form.startswith("limited"):
             return [self._limited(stream)]
@@ -256,10 +256,10 @@ class Gateio(Venue):
         head = self._head(desk, b"order_book").replace(b'"update"', b'"all"')
         return head + result
 
-    def kline_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def kline_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return [self._kline(stream.desk, *stream.desk.minute(self.now_ms), is_over=False)]
 
-    def kline_end(self, stream: Stream, start_ms: int, candle: Candle) -> Iterable[bytes]:  # noqa: D102
+    def kline_end(self, stream: Stream, start_ms: int, candle: Candle) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return [self._kline(stream.desk, start_ms, candle, is_over=True)]
 
     def _kline(self, desk: Desk, start_ms: int, candle: Candle, *, is_over: bool) -> bytes:
@@ -320,7 +320,7 @@ class Gateio(Venue):
 
     # -- REST ----------------------------------------------------------------------------------
 
-    def rest(self, request: Request) -> Answer:  # noqa: D102
+    def rest(self, request: Request) -> Answer:  # noqa: D102  # as Venue says
         is_spot = request.product == "spot"
         root = "/api/v4/spot/" if is_spot else "/api/v4/futures/usdt/"
         spot: dict[str, Callable[[Request], Answer]] = {
@@ -351,7 +351,7 @@ class Gateio(Venue):
     def _failure(status: int, label: str, text: str) -> Answer:
         return Answer(msgspec.json.encode({"label": label, "message": text}), status)
 
-    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102
+    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102  # as Venue says
         del retry_after_s  # the headers say when the window ends
         return self._failure(status, "TOO_MANY_REQUESTS", "Request Rate Limit Exceeded")
 

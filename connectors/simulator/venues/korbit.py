@@ -33,7 +33,7 @@ class Korbit(Venue):
 
     # -- connections ---------------------------------------------------------------------------
 
-    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102
+    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102  # as Venue says
         requests = parsed(message)
         if not isinstance(requests, list) or not all(isinstance(part, dict) for part in requests):
             self.say(connection, b'{"status":"fail","message":"invalid_format"}')
@@ -71,20 +71,20 @@ class Korbit(Venue):
         elif (kind, "") in desk.streams:
             self.leave(connection, desk.streams[kind, ""])
 
-    def watch(self, connection: Connection) -> None:  # noqa: D102
+    def watch(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         if self.now_ms - connection.pinged_ms >= _PING_MS:
             connection.pinged_ms = self.now_ms
             connection.queue(frame(b"ping", PING))
 
     # -- channels ------------------------------------------------------------------------------
 
-    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102
+    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return [self._trades(stream.desk, fills, b"")]
 
-    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return [self._ticker(stream.desk, b"")]
 
-    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return [self._book(stream.desk, b"")]
 
     def _snapshot(self, stream: Stream) -> list[bytes]:
@@ -160,7 +160,7 @@ class Korbit(Venue):
 
     # -- REST ----------------------------------------------------------------------------------
 
-    def rest(self, request: Request) -> Answer:  # noqa: D102
+    def rest(self, request: Request) -> Answer:  # noqa: D102  # as Venue says
         budget = self.budget("all", 50, 1_000)
         is_allowed = budget.spend(request.now_ms)
         reset_s = -(-budget.reset_ms(request.now_ms) // 1_000)
@@ -188,7 +188,7 @@ class Korbit(Venue):
         failure = {"success": False, "error": {"code": code, "message": text}}
         return Answer(msgspec.json.encode(failure), status)
 
-    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102
+    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102  # as Venue says
         answer = self._failure(status, "TOO_MANY_REQUESTS", "too many requests")
         return answer._replace(headers={"Retry-After": str(retry_after_s)})
 

@@ -57,7 +57,7 @@ class Kraken(Venue):
 
     # -- connections ---------------------------------------------------------------------------
 
-    def greet(self, connection: Connection) -> None:  # noqa: D102
+    def greet(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         row = {
             "version": "2.0.10",
             "system": "online",
@@ -66,13 +66,13 @@ class Kraken(Venue):
         }
         self.say(connection, {"channel": "status", "type": "update", "data": [row]})
 
-    def watch(self, connection: Connection) -> None:  # noqa: D102
+    def watch(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         if connection.streams:
             self.say(connection, b'{"channel":"heartbeat"}')
         elif self.now_ms - connection.heard_ms > _SILENT_MS:
             connection.cut()
 
-    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102
+    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102  # as Venue says
         request = parsed(message)
         if not isinstance(request, dict):
             self.say(connection, {"error": "Malformed request", "success": False})
@@ -152,7 +152,7 @@ class Kraken(Venue):
 
     # -- channels ------------------------------------------------------------------------------
 
-    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102
+    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return [self._trades(stream.desk, fills, b"update")]
 
     @staticmethod
@@ -173,7 +173,7 @@ class Kraken(Venue):
         ]
         return b'{"channel":"trade","type":"%b","data":[%b]}' % (kind, b",".join(rows))
 
-    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return [self._ticker(stream.desk, b"update")]
 
     def _ticker(self, desk: Desk, kind: bytes) -> bytes:
@@ -202,7 +202,7 @@ class Kraken(Venue):
         )
         return b'{"channel":"ticker","type":"%b","data":[%b]}' % (kind, row)
 
-    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk, view = stream.desk, shown(stream, int(stream.form))
         bids, asks = view.move_to(desk.market.bids, desk.market.asks)
         if not bids and not asks:
@@ -214,10 +214,10 @@ class Kraken(Venue):
         sides = _levels(desk, bids), _levels(desk, asks)
         return _BOOK % (kind, desk.native, *sides, _checksum(desk, view), stamp)
 
-    def kline_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def kline_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return [self._candle(stream.desk, *stream.desk.minute(self.now_ms), b"update")]
 
-    def kline_end(self, stream: Stream, start_ms: int, candle: Candle) -> Iterable[bytes]:  # noqa: D102
+    def kline_end(self, stream: Stream, start_ms: int, candle: Candle) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return [self._candle(stream.desk, start_ms, candle, b"update")]
 
     def _candle(self, desk: Desk, start_ms: int, candle: Candle, kind: bytes) -> bytes:
@@ -253,7 +253,7 @@ class Kraken(Venue):
 
     # -- REST ----------------------------------------------------------------------------------
 
-    def rest(self, request: Request) -> Answer:  # noqa: D102
+    def rest(self, request: Request) -> Answer:  # noqa: D102  # as Venue says
         routes = {
             "/0/public/AssetPairs": self._asset_pairs,
             "/0/public/Trades": self._past,
@@ -270,7 +270,7 @@ class Kraken(Venue):
     def _failure(text: str) -> Answer:
         return Answer(msgspec.json.encode({"error": [text]}))
 
-    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102
+    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102  # as Venue says
         del retry_after_s  # it says no time
         return self._failure("EAPI:Rate limit exceeded")._replace(status=status)
 

@@ -77,7 +77,7 @@ class Okx(Venue):
 
     # -- connections ---------------------------------------------------------------------------
 
-    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102
+    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102  # as Venue says
         if message == b"ping":
             self.say(connection, b"pong")
             return
@@ -128,14 +128,14 @@ class Okx(Venue):
         elif (kind, channel) in desk.streams:
             self.leave(connection, desk.streams[kind, channel])
 
-    def watch(self, connection: Connection) -> None:  # noqa: D102
+    def watch(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         if not connection.streams and self.now_ms - connection.heard_ms > _SILENT_MS:
             connection.cut()
         upgraded_ms = connection.memory.get("upgrade_ms")
         if upgraded_ms is not None and self.now_ms >= upgraded_ms:
             connection.close(1001, "service upgrade")
 
-    def announce(self, connection: Connection) -> None:  # noqa: D102
+    def announce(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         text = "The connection will soon be closed for a service upgrade. Please reconnect."
         notice = {"event": "notice", "code": "64008", "msg": text, "connId": _name(connection)}
         connection.memory["upgrade_ms"] = self.now_ms + _NOTICE_MS
@@ -148,7 +148,7 @@ class Okx(Venue):
 
     # -- channels ------------------------------------------------------------------------------
 
-    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102
+    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk = stream.desk
         name, price, size = desk.native, desk.price, desk.size
         if stream.form == "trades-all":
@@ -170,7 +170,7 @@ class Okx(Venue):
                 desk.update_id,
             )
 
-    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk = stream.desk
         row = self._ticker_row(desk)
         return [b'{"arg":{"channel":"tickers","instId":"%b"},"data":[%b]}' % (desk.native, row)]
@@ -207,7 +207,7 @@ class Okx(Venue):
             self.now_ms,
         )
 
-    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk, channel = stream.desk, stream.form
         if channel in _FULL:
             return [self._whole(stream)]
@@ -235,12 +235,12 @@ class Okx(Venue):
         names = stream.form.encode(), desk.native
         return _WHOLE % (*names, *levels, inside, self.now_ms, desk.count_updates())
 
-    def kline_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def kline_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk = stream.desk
         row = self._candle_row(desk, *desk.minute(self.now_ms), is_over=False)
         return [b'{"arg":{"channel":"candle1m","instId":"%b"},"data":[%b]}' % (desk.native, row)]
 
-    def kline_end(self, stream: Stream, start_ms: int, candle: Candle) -> Iterable[bytes]:  # noqa: D102
+    def kline_end(self, stream: Stream, start_ms: int, candle: Candle) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         desk = stream.desk
         row = self._candle_row(desk, start_ms, candle, is_over=True)
         return [b'{"arg":{"channel":"candle1m","instId":"%b"},"data":[%b]}' % (desk.native, row)]
@@ -279,7 +279,7 @@ class Okx(Venue):
 
     # -- REST ----------------------------------------------------------------------------------
 
-    def rest(self, request: Request) -> Answer:  # noqa: D102
+    def rest(self, request: Request) -> Answer:  # noqa: D102  # as Venue says
         routes = {
             "/api/v5/public/instruments": (self._instruments, 20),
             "/api/v5/market/trades": (self._trades, 100),
@@ -298,7 +298,7 @@ class Okx(Venue):
             return self.refuse(429, 2)
         return answer(request)
 
-    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102
+    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102  # as Venue says
         del retry_after_s  # it says no time
         return Answer(b'{"code":"50011","data":[],"msg":"Too Many Requests"}', status)
 

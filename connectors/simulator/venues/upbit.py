@@ -145,7 +145,7 @@ class Upbit(Venue):
 
     # -- connections ---------------------------------------------------------------------------
 
-    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102
+    def receive(self, connection: Connection, message: bytes) -> None:  # noqa: D102  # as Venue says
         if message.strip() == b"PING":
             connection.memory["up_ms"] = self.now_ms + _UP_MS
             self.say(connection, b'{"status":"UP"}')
@@ -166,7 +166,7 @@ class Upbit(Venue):
                 self._subscribe(connection, part, form)
         connection.memory["ticket"] = request[0].get("ticket", "")
 
-    def watch(self, connection: Connection) -> None:  # noqa: D102
+    def watch(self, connection: Connection) -> None:  # noqa: D102  # as Venue says
         if self.now_ms - connection.heard_ms > _IDLE_MS and not connection.streams:
             connection.cut()
         elif 0 < connection.memory.get("up_ms", 0) <= self.now_ms:
@@ -224,13 +224,13 @@ class Upbit(Venue):
 
     # -- channels ------------------------------------------------------------------------------
 
-    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102
+    def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return self._wrapped(stream, self._trades(stream, fills, b"REALTIME"))
 
-    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def ticker_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return self._wrapped(stream, [self._ticker(stream, b"REALTIME")])
 
-    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102
+    def book_frames(self, stream: Stream) -> Iterable[bytes]:  # noqa: D102  # as Venue says
         return self._wrapped(stream, [self._book(stream, b"REALTIME")])
 
     def _frames(self, stream: Stream, stream_type: bytes) -> Iterable[bytes]:
@@ -249,7 +249,7 @@ class Upbit(Venue):
         """Return the id, which is made of the time: unique, and of no use to find a gap."""
         return fill[1] * self.id_scale + fill[0] % self.id_scale
 
-    def trade_id(self, desk: Desk, fill: Fill) -> bytes:  # noqa: D102
+    def trade_id(self, desk: Desk, fill: Fill) -> bytes:  # noqa: D102  # as Venue says
         del desk
         return b"%d" % self.sequential_id(fill)
 
@@ -342,7 +342,7 @@ class Upbit(Venue):
         }
         return self._templates["orderbook", is_short] % values
 
-    def rows(self, desk: Desk, depth: int, is_short: bool) -> dict[bytes, bytes]:  # noqa: FBT001
+    def rows(self, desk: Desk, depth: int, is_short: bool) -> dict[bytes, bytes]:  # noqa: FBT001  # one of two forms
         """Return the units of a book and their totals, ask and bid side by side."""
         market, places = desk.market, desk.instrument.size_decimals
         bids, asks = market.bids.top(depth), market.asks.top(depth)
@@ -361,7 +361,7 @@ class Upbit(Venue):
 
     # -- REST ----------------------------------------------------------------------------------
 
-    def rest(self, request: Request) -> Answer:  # noqa: D102
+    def rest(self, request: Request) -> Answer:  # noqa: D102  # as Venue says
         name = request.path.removeprefix("/v1/")
         group = name.partition("/")[0].rstrip("s")
         headers, refusal = self.spend(group, request.now_ms)
@@ -395,7 +395,7 @@ class Upbit(Venue):
         """Return an error."""
         return Answer(msgspec.json.encode({"error": {"name": name, "message": text}}), status)
 
-    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102
+    def refuse(self, status: int, retry_after_s: int) -> Answer:  # noqa: D102  # as Venue says
         # A block says how long it lasts in words, never in a header.
         return self.failure(status, "too_many_requests", f"blocked for {retry_after_s} seconds")
 
@@ -414,7 +414,7 @@ class Upbit(Venue):
             msgspec.json.encode([self.market_row(desk, detailed) for desk in self.listed("spot")])
         )
 
-    def market_row(self, desk: Desk, is_detailed: bool) -> dict[str, Any]:  # noqa: FBT001
+    def market_row(self, desk: Desk, is_detailed: bool) -> dict[str, Any]:  # noqa: FBT001  # one of two forms
         """Return what the list of markets says of one."""
         base = desk.instrument.base
         row: dict[str, Any] = {

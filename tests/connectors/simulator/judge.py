@@ -123,9 +123,9 @@ def by_ccxt(case: dict[str, Any]) -> dict[str, Any]:
 
 def by_cryptofeed(case: dict[str, Any]) -> dict[str, Any]:
     """Return what cryptofeed reads."""
-    from cryptofeed.defines import L2_BOOK, TICKER, TRADES  # noqa: PLC0415
-    from cryptofeed.exchanges import EXCHANGE_MAP  # noqa: PLC0415
-    from cryptofeed.symbols import Symbols  # noqa: PLC0415
+    from cryptofeed.defines import L2_BOOK, TICKER, TRADES  # noqa: PLC0415  # only one library does the job
+    from cryptofeed.exchanges import EXCHANGE_MAP  # noqa: PLC0415  # as above
+    from cryptofeed.symbols import Symbols  # noqa: PLC0415  # as above
 
     name = CRYPTOFEED.get((case["exchange"], "")) or CRYPTOFEED[case["exchange"], case["product"]]
     row = case["market"]

@@ -8,9 +8,10 @@ import pytest
 
 from connectors.simulator.desk import Desk
 from connectors.simulator.market import Fill
+from connectors.simulator.simulation import Simulation
 from connectors.simulator.texts import fixed
 from dataflows.domain.books.book import Book
-from schemas.exchanges import decoder_of
+from schemas.exchanges import decoder_of, subscriptions_of
 from schemas.records import Product, Trade
 from tests.connectors.simulator.client import (
     FEEDS,
@@ -113,16 +114,14 @@ def test_books_equal_the_model_at_each_step(exchange: str, product: Product) -> 
     assert checked > 25
 
 
-def inject(simulated: object, exchange: str, product: Product, book: Book, symbol: str) -> None:
+def inject(simulated: Simulation, exchange: str, product: Product, book: Book, symbol: str) -> None:
     """Apply the snapshot that REST gives, as the collector would."""
-    from schemas.exchanges import subscriptions_of  # noqa: PLC0415
-
-    instrument = next(i for i in listed(simulated, exchange, product) if i.symbol == symbol)  # type: ignore[arg-type]
+    instrument = next(i for i in listed(simulated, exchange, product) if i.symbol == symbol)
     ask = subscriptions_of(exchange).snapshot
     assert ask is not None
     request = ask(product, instrument.native_symbol)
-    body = answer(simulated, exchange, product, request.path, request.parameters).body  # type: ignore[arg-type]
-    feed = feed_of(simulated, exchange, product, instrument.native_symbol)  # type: ignore[arg-type]
+    body = answer(simulated, exchange, product, request.path, request.parameters).body
+    feed = feed_of(simulated, exchange, product, instrument.native_symbol)
     for update in decoder_of(exchange).decode_books(body, feed):
         book.apply(update)
 
