@@ -36,8 +36,9 @@ fuzz: $(INSTALLED) ## Send 100,000 broken frames of each exchange; let ccxt and 
 	@FUZZ_FRAMES=100000 .venv/bin/python -m pytest tests/dataflows/test_fuzz.py
 	@.venv/bin/python -m pytest tests/connectors/simulator/independent.py
 
-soak: $(INSTALLED) ## An hour of accelerated traffic with a random fault every minute
+soak: $(INSTALLED) ## Two hours with random faults: the dataflows, then the collector
 	@.venv/bin/python -m tests.dataflows.soak $(ARGS)
+	@.venv/bin/python -m tests.dataflows.soak_collect
 
 bench: $(INSTALLED) ## Run the benchmarks, beside the peers
 	@.venv/bin/python -m tests.bench $(ARGS)

@@ -35,6 +35,8 @@ MAX_CONCURRENT_REQUESTS: Final = 2
 # REST knows a trade somewhat later than the stream.
 FILL_DELAY_SECONDS: Final = 3.0
 FILL_ATTEMPTS: Final = 6
+# A trade that the exchange was late to tell of may have been made before the gap.
+FILL_BEFORE_MS: Final = 10_000
 POLL_MARGIN_MS: Final = 5_000
 SNAPSHOT_INTERVAL_MS: Final = 5_000
 PRESSURE_SECONDS: Final = 0.05
@@ -413,7 +415,10 @@ class Feed:
         for _ in range(FILL_ATTEMPTS):
             try:
                 found = await self._call(
-                    self._past.between, instrument, gap.last_good_ms, gap.first_good_ms + 1
+                    self._past.between,
+                    instrument,
+                    gap.last_good_ms - FILL_BEFORE_MS,
+                    gap.first_good_ms + 1,
                 )
                 break
             except MarketflowError as error:
