@@ -13,7 +13,7 @@ UV := $(STATE)/bootstrap/bin/uv
 BOOTSTRAPPED := $(STATE)/bootstrap/uv-$(UV_VERSION)
 INSTALLED := .venv/installed
 
-.PHONY: help run live test test-k8s fuzz soak bench screenshots up down lint
+.PHONY: help run live test test-k8s fuzz soak bench seed screenshots up down lint
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ fuzz: $(INSTALLED) ## Send 100,000 broken frames of each exchange; let ccxt and 
 soak: $(INSTALLED) ## Two hours with random faults: the dataflows, then the collector
 	@.venv/bin/python -m tests.dataflows.soak $(ARGS)
 	@.venv/bin/python -m tests.dataflows.soak_collect
+
+seed: $(INSTALLED) ## Fill the database of POSTGRES_DSN with minutes (ARGS="--rows 50000000")
+	@.venv/bin/marketflow seed $(ARGS)
 
 bench: $(INSTALLED) ## Run the benchmarks, beside the peers
 	@.venv/bin/python -m tests.bench $(ARGS)

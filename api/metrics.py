@@ -17,12 +17,12 @@ REQUEST_SECONDS: Final = Histogram(
 
 
 class RequestMetrics(ASGIMiddleware):
-    """Times every request that has a route; by route, as addresses have no bound."""
+    """The time of every request that has a route; by route, as addresses have no bound."""
 
     scopes = (ScopeType.HTTP,)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Passes a request on and takes the time until its answer begins."""
+        """Pass a request on and take the time until its answer begins."""
         start_ns = time.perf_counter_ns()
 
         async def timed_send(message: Message) -> None:

@@ -44,7 +44,7 @@ def parse_minutes_request(
     limit: str | None,
     query: Iterable[tuple[str, str]],
 ) -> MinutesRequest:
-    """Reads the segments of the path and the query string.
+    """Read the segments of the path and the query string.
 
     Args:
         primary_symbols: The symbol that an exchange shows unless asked for another, by its id.
@@ -76,7 +76,7 @@ def parse_minutes_request(
 
 
 def refusal(errors: Iterable[tuple[str, str]]) -> ValidationException:
-    """The error for parameters and what is wrong with each, in the form of Litestar's own."""
+    """Return the error for parameters and what is wrong with each, as Litestar makes it."""
     extra = [{"key": parameter, "message": message} for parameter, message in errors]
     return ValidationException("invalid parameters", extra=extra)
 
@@ -142,5 +142,5 @@ def _symbol(query: Iterable[tuple[str, str]], errors: list[tuple[str, str]]) -> 
 
 
 def shown(value: str) -> str:
-    """A value that somebody sent, short and printable."""
+    """Return a value that somebody sent, short and printable."""
     return ascii(value if len(value) <= _SHOWN_CHARACTERS else f"{value[:_SHOWN_CHARACTERS]}…")

@@ -11,10 +11,11 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import ResponseSpec
 
-from schemas.errors import UnavailableError
+from schemas.errors import BusyError, UnavailableError
 
 MEDIA_TYPE: Final = "application/problem+json"
 INVALID_PARAMETER: Final = "urn:marketflow:problem:invalid-parameter"
+BUSY: Final = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
 UNAVAILABLE: Final = "urn:marketflow:problem:unavailable"
 RETRY_AFTER_SECONDS: Final = 5
 
@@ -56,7 +57,7 @@ def problem_response(
     errors: tuple[InvalidParameter, ...] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response[bytes]:
-    """Makes the answer to a request that failed."""
+    """Return the answer to a request that failed."""
     problem = Problem(
         type=type_,
         title=title or HTTPStatus(status).phrase,
@@ -75,7 +76,7 @@ def problem_response(
 
 
 def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """Answers what Litestar refuses: unknown routes, wrong methods, and the like."""
+    """Answer what Litestar refuses: unknown routes, wrong methods, and the like."""
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return on_unexpected(request, error)
     details = {
@@ -89,7 +90,7 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
 def on_invalid_parameters(
     request: Request[Any, Any, Any], error: ValidationException
 ) -> Response[bytes]:
-    """Answers a request whose parameters are wrong, and names them."""
+    """Answer a request whose parameters are wrong, and name them."""
     errors = tuple(
         InvalidParameter(parameter=item.get("key", ""), detail=f"{item.get('key')}: {message}")
         for item in error.extra or ()
@@ -106,19 +107,20 @@ def on_invalid_parameters(
 
 
 def on_unavailable(request: Request[Any, Any, Any], error: UnavailableError) -> Response[bytes]:
-    """Answers while the database is down or not migrated."""
+    """Answer while the database is down, not migrated or busy."""
+    is_busy = isinstance(error, BusyError)
     return problem_response(
         request,
         HTTPStatus.SERVICE_UNAVAILABLE,
         str(error),
-        type_=UNAVAILABLE,
-        title="Service unavailable",
+        type_=BUSY if is_busy else UNAVAILABLE,
+        title="Temporarily reduced capacity" if is_busy else "Service unavailable",
         headers={"retry-after": str(RETRY_AFTER_SECONDS)},
     )
 
 
 def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Answers a defect of ours: the log gets all of it, the client none of it."""
+    """Answer a defect of ours: the log gets all of it, the client none of it."""
     _LOGGER.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
     return problem_response(
         request,

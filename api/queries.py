@@ -60,7 +60,7 @@ APPLIED_MIGRATIONS: Final[LiteralString] = (
 
 
 def taker_volume_parameters(request: MinutesRequest) -> dict[str, Any]:
-    """What `TAKER_VOLUME` asks for."""
+    """Return what `TAKER_VOLUME` asks for."""
     return {
         "codes": list(request.symbols),
         "symbols": list(request.symbols.values()),

@@ -30,7 +30,7 @@ class Health(msgspec.Struct, frozen=True):
     tags=["Operations"],
 )
 async def live() -> Health:
-    """Answers as long as the process can: a failure means that it should be restarted."""
+    """Answer as long as the process can: a failure means that it should be restarted."""
     return Health()
 
 
@@ -43,7 +43,7 @@ async def live() -> Health:
     responses={503: UNAVAILABLE_RESPONSE},
 )
 async def ready(database: NamedDependency[Database]) -> Health:
-    """Answers when the database does and has exactly the schema of this release."""
+    """Answer when the database does and has exactly the schema of this release."""
     applied = await database.fetch(
         APPLIED_MIGRATIONS,
         {},
@@ -66,7 +66,7 @@ async def ready(database: NamedDependency[Database]) -> Health:
     media_type="text/plain",
 )
 async def metrics() -> Response[bytes]:
-    """Answers what this process counted."""
+    """Return what this process counted."""
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 

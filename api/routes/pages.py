@@ -155,7 +155,7 @@ def _chart_library() -> Path | None:
 
 @get("/docs", include_in_schema=False)
 async def docs() -> Response[str]:
-    """Shows the OpenAPI document, and lets one call what it describes."""
+    """Show the OpenAPI document, and let one call what it describes."""
     return Response(_DOCS, media_type=MediaType.HTML, headers=_HEADERS)
 
 

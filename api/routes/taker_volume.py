@@ -85,7 +85,7 @@ async def taker_volume(
         ),
     ] = None,
 ) -> list[TakerVolumeMinute]:
-    """Answers the minutes of a range."""
+    """Return the minutes of a range."""
     minutes = parse_minutes_request(
         {name: each.primary_symbol for name, each in settings.exchanges.items()},
         exchange=exchange,

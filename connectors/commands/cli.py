@@ -26,6 +26,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "compact": ("compact", "Merge an hour of the archive into Parquet."),
     "restore": ("restore", "Put archived rows back into PostgreSQL."),
     "dlq": ("dlq", "Count, show and replay dead letters."),
+    "seed": ("seed", "Fill a database with made-up minutes."),
     "key": ("key", "Make, list and revoke keys of the API."),
     "maintain": ("maintain", "Keep sums of hours and the log of changes."),
     "serve": ("serve", "Serve the API and its documentation."),

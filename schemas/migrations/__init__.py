@@ -28,7 +28,7 @@ def make_migration(file_name: str, text: str) -> Migration:
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """All migrations of this release, in order."""
+    """Return all migrations of this release, in order."""
     sources = [file for file in files(__name__).iterdir() if file.name.endswith(".sql")]
     return tuple(
         make_migration(file.name, file.read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from connectors.local.stack import Stack, state_folder
 from connectors.process.environment import checkout
-from tests.bench import dashboard, peers
+from tests.bench import api, dashboard, peers
 from tests.bench.own_services import Ground, measure, prepare
 
 # Records of a run, so many that its start does not count, and of how many symbols.
@@ -45,6 +45,7 @@ def main(names: tuple[str, ...], count: int | None, rounds: int) -> None:
     if not names:
         peers.show(console)
         dashboard.show(console)
+        api.show(console)
 
 
 def _measure(
