@@ -148,7 +148,7 @@ export class Chart {
       grid: { vertLines: { color: colours.line, style: 1 }, horzLines: { color: colours.line, style: 1 } },
       crosshair: { mode: 0, vertLine: { color: colours.quiet, labelBackgroundColor: colours.quiet }, horzLine: { color: colours.quiet, labelBackgroundColor: colours.quiet } },
       rightPriceScale: { borderColor: colours.line, minimumWidth: 74 },
-      timeScale: { borderColor: colours.line, timeVisible: true, secondsVisible: false, rightOffset: 4, minBarSpacing: 0.6, tickMarkFormatter: format.tick },
+      timeScale: { borderColor: colours.line, timeVisible: true, secondsVisible: false, rightOffset: 4, minBarSpacing: 0.6, fixLeftEdge: true, tickMarkFormatter: format.tick },
       localization: { timeFormatter: format.dayAndClock },
     };
   }
@@ -255,6 +255,7 @@ export class Chart {
    */
   show(bars) {
     this.bars = bars;
+    this.drawnFrom = bars[0]?.time;
     for (const [series, point] of this.points()) this.draw(series, bars.map((bar, place) => point(bar, bars[place + 1])));
     this.refresh();
   }
@@ -275,6 +276,11 @@ export class Chart {
    * @param {number} from
    */
   update(bars, from) {
+    if (bars[0].time !== this.drawnFrom) {
+      // Older bars came in front meanwhile: every place is another one.
+      this.show(bars);
+      return;
+    }
     this.bars = bars;
     for (const [series, point] of this.points()) {
       const drawn = this.drawn.get(series) ?? [];
