@@ -87,6 +87,8 @@ export class Data {
     const first = totals.size ? Math.min(...totals.keys()) : to;
     this.bars.extend(Math.max(from, first), to);
     for (const [time, total] of totals) this.bars.putTotal(time, total);
+    // What is drawn while the rest is asked for is right as far as it goes.
+    this.bars.derive();
     await Promise.all([this.askReference(from, to), this.askFourth(from, to), this.askBefore()]);
     this.bars.derive();
     this.isLoaded = true;

@@ -49,6 +49,9 @@ const page = {
   /** @type {number | null} */
   premium: null,
   isCatchingUp: false,
+  isLoading: false,
+  /** The stream began anew while the view was loaded. */
+  isGap: false,
   needsCatchUp: false,
   structure: -1,
   isMoved: false,
@@ -125,6 +128,7 @@ async function load() {
   showEmpty();
   const query = { ...asked(page.view.market), exchange: "all_exchange" };
   live.follow(address("/v1/stream", query));
+  page.isLoading = true;
   try {
     await data.load(newestMinute());
     page.needsCatchUp = false;
@@ -133,6 +137,9 @@ async function load() {
     failed(error);
   }
   if (page.data !== data) return;
+  page.isLoading = false;
+  if (page.isGap) void catchUp();
+  page.isGap = false;
   flush();
   if (page.view.bars && data.bars.first) chart.look(page.view.until, page.view.bars);
   else chart.widen(data.bars.list.length);
@@ -150,7 +157,8 @@ const isInView = (row) => (page.view.market.includes("-") ? row.symbol === page.
 
 /** Fetch what may have been missed: after each break, and while there is no stream. */
 async function catchUp() {
-  if (page.isCatchingUp) return;
+  if (page.isLoading) page.isGap = true;
+  if (page.isCatchingUp || page.isLoading) return;
   page.isCatchingUp = true;
   const { data } = page;
   try {
