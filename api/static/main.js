@@ -135,9 +135,10 @@ async function load() {
     answered();
   } catch (error) {
     failed(error);
+  } finally {
+    if (page.data === data) page.isLoading = false;
   }
   if (page.data !== data) return;
-  page.isLoading = false;
   if (page.isGap) void catchUp();
   page.isGap = false;
   flush();
