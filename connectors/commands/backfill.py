@@ -49,7 +49,7 @@ _SYMBOLS: Final = """
 _STORED: Final = """
     SELECT symbol, extract(epoch FROM minute)::bigint, revision, taker_buy_volume,
            taker_sell_volume, taker_buy_notional, taker_sell_notional, buy_count, sell_count,
-           open, high, low, close, is_final
+           open, high, low, close, is_final, is_complete
     FROM taker_volume JOIN dim_exch USING (exchange_id)
     WHERE code = %s AND minute >= %s AND minute < %s
 """
@@ -132,11 +132,11 @@ class _Table:
         symbols = connection.execute(_SYMBOLS, (exchange, start, end))
         self.symbols: list[str] = [symbol for (symbol,) in symbols]
         self.stored: dict[Key, Stored] = {}
-        for symbol, minute, revision, *values in connection.execute(
+        for symbol, minute, revision, *values, is_complete in connection.execute(
             _STORED, (exchange, start, end)
         ):
             trades = values[4] + values[5]
-            self.stored[symbol, minute] = Stored(tuple(values), trades, revision)
+            self.stored[symbol, minute] = Stored(tuple(values), trades, revision, is_complete)
         self.active = {minute // 60 for (_, minute), row in self.stored.items() if row.trades}
         before = (exchange, start, QUIET_MINUTES, start)
         self.last_minutes: dict[str, int] = dict(

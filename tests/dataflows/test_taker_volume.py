@@ -130,6 +130,30 @@ def test_late_trades_are_revisions_and_too_late_ones_dead_letters(
     assert headers["dlq.offset"] == b"12001"
 
 
+def test_late_trades_after_the_log_was_read_again_are_in_the_row(
+    make_pipeline: MakePipeline, market: list[MarketTrade]
+) -> None:
+    """A silence closed the minute; killed without a store, its late trades come in time."""
+    pipeline = make_pipeline(changes={"taker_volume": {"idle_close_ms": 500, "lateness_ms": 500}})
+    first = next(trade for trade in market if 57_000 < trade.time_ms % 60_000 < 59_000)
+    minute = [first._replace(trade_id=n, time_ms=first.time_ms + n) for n in range(1, 11)]
+    after = first._replace(trade_id=99, time_ms=first.time_ms + 120_000)
+    feed(pipeline, minute[:5])
+    process = pipeline.start("taker_volume")
+    wait_for(lambda: any(row["is_final"] for row in pipeline.rows()), 90)
+    feed(pipeline, minute[5:8])
+    wait_for(lambda: counted_trades(pipeline) == 8)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    feed(pipeline, [after, *minute[8:]])
+
+    pipeline.run("taker_volume")
+
+    row = pipeline.rows()[0]
+    assert (row["buy_count"] + row["sell_count"], row["is_final"]) == (10, True)
+    assert (row["revision"], row["late_trades"]) == (3, 2)
+
+
 def test_junk_is_kept_as_it_came_and_its_neighbours_are_counted(
     make_pipeline: MakePipeline, market: list[MarketTrade]
 ) -> None:

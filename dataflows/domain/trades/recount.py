@@ -17,8 +17,8 @@ from dataflows.domain.trades.sorter import TradeSorter
 from schemas.records import TakerVolume, Trade
 from schemas.times import NS_PER_MINUTE
 
-# A recounted minute replaces whatever the dataflow wrote, and what it may still write of trades
-# that come late: its revisions are numbered from another million on, with each recount.
+# A recounted minute replaces what the dataflow wrote with as many trades, and what it may still
+# write with no more: its revisions are numbered from another million on, with each recount.
 RECOUNT: Final = 1_000_000
 
 Key: TypeAlias = tuple[str, int]
@@ -32,10 +32,11 @@ class Stored(NamedTuple):
     """As :func:`values_of`."""
     trades: int
     revision: int
+    is_complete: bool | None = None
 
 
 def values_of(row: TakerVolume) -> tuple[Decimal | int | bool | None, ...]:
-    """What has to be equal for two rows to say the same."""
+    """Return what has to be equal for two rows to say the same."""
     return (
         row.taker_buy_volume, row.taker_sell_volume, row.taker_buy_notional,
         row.taker_sell_notional, row.buy_count, row.sell_count, row.open, row.high, row.low,
@@ -68,7 +69,7 @@ class Recount:
         self._exchange = exchange
 
     def fold(self, trades: list[Trade], end_ns: int, now_ns: int) -> list[TakerVolume]:
-        """The rows of all minutes before a time.
+        """Return the rows of all minutes before a time.
 
         Args:
             trades: All of them that are newer than those of the call before, each once.
@@ -99,20 +100,23 @@ class Verdict(NamedTuple):
 
 
 def compare(rows: Iterable[TakerVolume], stored: Mapping[Key, Stored], revision: int) -> Verdict:
-    """Which rows say something new; those get revisions from `revision` on."""
+    """Return which rows say something new; those are complete, with revisions from `revision` on.
+
+    An equal row that was known to be incomplete is new as well: the history says that it is whole.
+    """
     changed, fewer, same = [], [], 0
     for row in rows:
         known = stored.get((row.symbol, row.minute))
-        if known is not None and known.values == values_of(row):
+        if known is not None and known.values == values_of(row) and known.is_complete is not False:
             same += 1
         elif known is not None and known.trades > row.buy_count + row.sell_count:
             fewer.append(row)
         else:
-            changed.append(replace(row, revision=revision + row.revision))
+            changed.append(replace(row, revision=revision + row.revision, is_complete=True))
     return Verdict(changed, same, fewer)
 
 
 def next_recount(stored: Iterable[Stored]) -> int:
-    """Where the revisions of this recount begin."""
+    """Return where the revisions of this recount begin."""
     newest = max((row.revision for row in stored), default=0)
     return (newest // RECOUNT + 1) * RECOUNT

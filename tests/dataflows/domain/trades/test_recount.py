@@ -84,3 +84,11 @@ def test_each_recount_outranks_the_one_before_and_all_that_the_dataflow_writes()
     assert next_recount([]) == RECOUNT
     assert next_recount([Stored((), 1, 1), Stored((), 1, 15)]) == RECOUNT
     assert next_recount([Stored((), 1, RECOUNT + 1)]) == 2 * RECOUNT
+
+
+def test_an_equal_row_known_to_be_incomplete_is_written_as_complete() -> None:
+    rows = Recount("binance", START_NS, {}, ()).fold([trade("A", 1, 1)], end_of(1), NOW_NS)
+    for is_complete, written in ((False, 1), (None, 0), (True, 0)):
+        stored = {("A", rows[0].minute): Stored(values_of(rows[0]), 1, 1, is_complete)}
+        changed = compare(rows, stored, RECOUNT).changed
+        assert [row.is_complete for row in changed] == [True] * written
