@@ -171,7 +171,7 @@ class _Backfill:
         """Symbols whose history begins later than what was asked for, and when."""
 
     def count(self, markets: Sequence[Market], start_ns: int, end_ns: int) -> None:
-        """Counts the minutes of all markets again, and writes those that differ."""
+        """Count the minutes of all markets again, and write those that differ."""
         symbols = {market.symbol for market in markets}
         last_minutes = {s: at for s, at in self._table.last_minutes.items() if s in symbols}
         recount = Recount(self._exchange, start_ns, last_minutes, self._table.active)
@@ -187,12 +187,12 @@ class _Backfill:
         self._writer.flush(self._flush_seconds)
 
     def close(self) -> None:
-        """Ends its connections."""
+        """Close the connections."""
         self._history.close()
         self._writer.close()
 
     def summarize(self) -> None:
-        """Says what was done."""
+        """Print what was done."""
         lines = {
             "same": "minutes were right already",
             "changed": f"minutes written, as revisions from {self._revision:,} on",

@@ -159,7 +159,7 @@ def _total(recordings: list[Recording]) -> int | None:
 
 @contextlib.contextmanager
 def _stop_on_signals() -> Iterator[Stop]:
-    """What the first SIGINT or SIGTERM sets; the second one ends the process."""
+    """Return an event that the first SIGINT or SIGTERM sets; the second ends the process."""
     stop = Stop()
     before: dict[int, Any] = {}
 
@@ -200,7 +200,7 @@ class _Display:
         self._bar.stop()
 
     def show(self, progress: player.Progress) -> None:
-        """Shows it, unless that was done a moment ago."""
+        """Show the progress, unless that was done a moment ago."""
         now = time.monotonic()
         if self._task is not None:
             text = self._text(progress, now)

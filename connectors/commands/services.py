@@ -137,7 +137,7 @@ def _lags(stack: Stack) -> list[PartitionLag]:
 
 
 def lag_table(found: list[PartitionLag]) -> Table:
-    """One line for each partition of a raw topic."""
+    """Return a table with a line for each partition of a raw topic."""
     table = Table("Topic", "Exchange", box=SIMPLE_HEAD)
     for column in ("End", "Durable", "Lag", "Newest"):
         table.add_column(column, justify="right")

@@ -89,7 +89,7 @@ class State(msgspec.Struct):
     ports: dict[str, int] = {}
 
     def is_running(self, name: str) -> bool:
-        """Whether the service runs that was started under this name."""
+        """Tell whether the service runs that was started under this name."""
         process = self.processes.get(name)
         return process is not None and process.is_running
 

@@ -46,12 +46,12 @@ class Health:
         self._failures: dict[str, tuple[float, str]] = {}
 
     def is_live(self) -> bool:
-        """Whether the loop turns; it need not have begun."""
+        """Tell whether the loop turns, or has not begun yet."""
         beaten_at = self._heart.beaten_at
         return beaten_at is None or time.monotonic() - beaten_at < LIVE_SECONDS
 
     def failures(self) -> dict[str, tuple[float, str]]:
-        """What does not work: for how many seconds, and why."""
+        """Return what does not work: for how many seconds, and why."""
         with self._lock:
             now = time.monotonic()
             if now - self._asked_at >= CACHED_SECONDS:
@@ -71,7 +71,7 @@ class Health:
 
 
 def checks_of(environment: Environment, services: tuple[Name, ...]) -> dict[str, Check]:
-    """The checks of the services that a dataflow needs."""
+    """Return the checks of the services that a dataflow needs."""
 
     def check_of(name: Name) -> Check:
         return lambda: probes.failure(name, environment)
@@ -131,4 +131,4 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        """Log nothing: probes come every few seconds."""

@@ -134,7 +134,7 @@ def play(
 
 
 def check_feed(settings: Settings, feed: str) -> None:
-    """Refuses a feed that the settings do not know.
+    """Refuse a feed that the settings do not know.
 
     Raises:
         SettingsError: Names the exchanges that there are.

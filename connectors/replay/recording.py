@@ -57,7 +57,7 @@ class Frame(NamedTuple):
 
 
 def shipped() -> list[Recording]:
-    """All recordings of the manifest."""
+    """Return all recordings of the manifest."""
     manifest = SHIPPED / "manifest.yaml"
     try:
         return msgspec.yaml.decode(manifest.read_bytes(), type=list[Recording])

@@ -74,7 +74,7 @@ def audit(
     step_id: str,  # noqa: ARG001  # taken by the decorator
     up: KeyedStream[AuditBatch],
 ) -> KeyedStream[list[AuditMinute]]:
-    """Holds each final minute against the exchange's own kline.
+    """Hold each final minute against the exchange's own kline.
 
     Args:
         step_id: Unique within the dataflow; part of the recovery state's key.
