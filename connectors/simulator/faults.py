@@ -33,6 +33,9 @@ FaultName: TypeAlias = Literal[
     "refuse",
 ]
 
+MAX_HOLD_MS: Final = 400
+"""So long a trade waits for the next one that overtakes it; collectors allow for a second."""
+
 WRONG_UNIT: Final = 1_000
 """A size in the wrong unit is so many times the right one."""
 
@@ -43,8 +46,9 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, froz
     Connections: `drop` ends them with a close frame, `abort` without a word, `half_open` leaves
     them open and silent, `notice` announces an end where the exchange does. Streams: `stall` says
     nothing of a market for `ms`, `garbage` sends no message, `skip` leaves out numbers of a book.
-    Trades, the next `count` of them: `repeat`, `reorder`, `withhold` (`everywhere`: from REST,
-    too), `double` (under another id), `wrong_side`, `wrong_unit`, `move` (to the minute before).
+    Trades, the next `count` of them: `repeat`, `reorder` (each is held back for 400 ms at most),
+    `withhold` (`everywhere`: from REST, too), `double` (under another id), `wrong_side`,
+    `wrong_unit`, `move` (to the minute before).
     Exchanges: `restart_ids`, `list`, `delist`, `clock` (by `ms`), `refuse` (with `status`, for
     `ms`; `kind` `websocket` refuses connections instead of requests).
     """
@@ -116,6 +120,7 @@ class Tampering:
         self._log = log
         self._left = fault.count
         self._held: list[Fill] = []
+        self._held_since_ms: int | None = None
 
     def __call__(self, fills: Sequence[Fill]) -> list[Fill]:
         """Return what the subscribers are told instead of the truth."""
@@ -130,6 +135,22 @@ class Tampering:
             if self._left == 0:
                 self._desk.tampers.remove(self)
         return told
+
+    def release(self, now_ms: int) -> list[Fill]:
+        """Return what is held back once it has been for long enough, the newest first."""
+        if not self._held:
+            self._held_since_ms = None
+        elif self._held_since_ms is None:
+            self._held_since_ms = now_ms
+        elif now_ms - self._held_since_ms >= MAX_HOLD_MS:
+            held, self._held, self._held_since_ms = self._held, [], None
+            return held[::-1]
+        return []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to change or to tell."""
+        return self._left == 0 and not self._held
 
     def _change(self, fill: Fill) -> list[Fill]:  # noqa: PLR0911  # one a fault
         trade_id, time_ms, buys, tick, lots = fill

@@ -54,6 +54,7 @@ class Simulation:
         }
         self._shifts_ms = dict.fromkeys(self.venues, 0)
         self._refusals: dict[tuple[str, bool], tuple[int, int]] = {}
+        self._holding: list[tuple[Desk, Tampering]] = []
         self.trades = 0
         self._last_flush_ms = 0
         self.advance(start_ms)
@@ -90,6 +91,8 @@ class Simulation:
         traded, self.world.traded = self.world.traded, {}
         for market in traded:
             self._tell_trades(self._desks[market], market.take_fresh())
+        if self._holding:
+            self._release(until_ms)
         refreshed, self.world.refreshed = self.world.refreshed, {}
         for market in refreshed:
             desk = self._desks[market]
@@ -108,8 +111,18 @@ class Simulation:
             self.truth.add(desk.instrument, fills, ids)
         for tamper in list(desk.tampers):
             fills = tamper(fills)
+        self._send_trades(desk, fills)
+
+    def _release(self, now_ms: int) -> None:
+        """Tell of trades that no later one has overtaken in time."""
+        for desk, tampering in self._holding:
+            self._send_trades(desk, tampering.release(now_ms))
+        self._holding = [(desk, t) for desk, t in self._holding if not t.is_over]
+
+    def _send_trades(self, desk: Desk, fills: Sequence[Fill]) -> None:
         if not fills:
             return
+        venue = self.venues[desk.instrument.exchange]
         for stream in desk.of_kind["trade"]:
             if stream.muted_until_ms <= venue.now_ms:
                 for payload in venue.trade_frames(stream, fills):
@@ -192,7 +205,10 @@ class Simulation:
     def _disturb(self, desk: Desk, fault: Fault) -> None:
         venue = self.venues[desk.instrument.exchange]
         if fault.fault in OF_TRADES:
-            desk.tampers.append(Tampering(fault, desk, self.event))
+            tampering = Tampering(fault, desk, self.event)
+            desk.tampers.append(tampering)
+            if fault.fault == "reorder":
+                self._holding.append((desk, tampering))
         elif fault.fault == "stall":
             for stream in self._streams(desk, fault):
                 stream.muted_until_ms = venue.now_ms + fault.ms

@@ -5,6 +5,7 @@ most of the time was whole.
 """
 
 import argparse
+import itertools
 import random
 import tempfile
 import time
@@ -19,8 +20,9 @@ from tests.dataflows.own_services import Ground
 FAULT_SECONDS = 20.0
 KILL_EVERY = 9
 """Of so many faults one is a kill of the collector."""
-# Without `reorder`: the last trade that it holds back in a quiet market is never told.
-FAULTS = ("drop", "abort", "half_open", "notice", "stall", "garbage", "repeat", "refuse")
+FAULTS = (
+    "drop", "abort", "half_open", "notice", "stall", "garbage", "repeat", "reorder", "refuse",
+)  # fmt: skip
 
 
 def break_something(exchanges: Exchanges, chance: random.Random) -> str:
@@ -34,7 +36,7 @@ def break_something(exchanges: Exchanges, chance: random.Random) -> str:
         fields["kind"] = chance.choice(("trade", "orderbook", "ticker"))
     if fault == "refuse":
         fields |= {"kind": "websocket", "status": 429}
-    if fault == "repeat":
+    if fault in ("repeat", "reorder"):
         fields["count"] = 20
     exchanges.make(fault, **fields)
     return f"{fault} of {exchange}"
@@ -72,9 +74,12 @@ def _break_for(
     with log_path.open("w") as log:
         store = pipeline.recovery_store()
         process = pipeline.start_into(log.fileno(), "collect", *store)
-        while time.monotonic() < deadline:
-            time.sleep(FAULT_SECONDS * chance.uniform(0.5, 1.5))
-            if chance.randrange(KILL_EVERY) == 0:
+        pause_seconds = min(FAULT_SECONDS, minutes * 60 / 20)
+        for number in itertools.count(1):
+            time.sleep(pause_seconds * chance.uniform(0.5, 1.5))
+            if time.monotonic() > deadline:
+                break
+            if number % KILL_EVERY == 0:
                 process.kill()
                 process.wait()
                 process = pipeline.start_into(log.fileno(), "collect", *store)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from connectors.simulator.book import Levels
-from connectors.simulator.faults import WRONG_UNIT, Fault, parse_faults, read_script
+from connectors.simulator.faults import MAX_HOLD_MS, WRONG_UNIT, Fault, parse_faults, read_script
 from connectors.simulator.instruments import instruments
 from connectors.simulator.market import Fill, World
 from connectors.simulator.simulation import Simulation
@@ -109,6 +109,15 @@ def test_repeated_and_reordered_trades_are_the_same_trades(exchange: str, tmp_pa
     read, truth, _ = trades_under("reorder", exchange, tmp_path / "reorder", count=9)
     assert read[:9] == truth[8::-1]
     assert read[9:] == truth[9:]
+
+
+@pytest.mark.parametrize("exchange", ["bitmex", "upbit"])
+def test_a_reordered_trade_is_told_soon_though_none_follows(exchange: str, tmp_path: Path) -> None:
+    read, truth, _ = trades_under("reorder", exchange, tmp_path, count=1_000_000)
+    told_until_ms = int(str(truth[-1][1])) - MAX_HOLD_MS - 100
+    due = {trade for trade in truth if int(str(trade[1])) <= told_until_ms}
+    assert due
+    assert due <= set(read)
 
 
 def books(simulated: Simulation, exchange: str) -> tuple[Client, Book]:
