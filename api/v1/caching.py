@@ -101,6 +101,9 @@ def _is_whole(plan: Plan, rows: Sequence[Any], *, has_more: bool) -> bool:
         return False
     if any(not row.is_final or row.is_complete is False for row in rows):
         return False
+    # What differs from the exchange's own minute is likely to be mended.
+    if any(getattr(row, "audited", None) == "different" for row in rows):
+        return False
     question = plan.question
     times = {row.time for row in rows}
     markets = {(getattr(row, "exchange", ""), getattr(row, "symbol", "")) for row in rows}

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, LiteralString, TypeAlias, get_args, ge
 import msgspec
 from msgspec import Meta
 
+from schemas.records import AuditVerdict
+
 Number: TypeAlias = Annotated[str, Meta(description="Exact decimal")]
 Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
@@ -78,6 +80,18 @@ class TakerVolumeRow(msgspec.Struct, frozen=True, gc=False):
     revision: Annotated[
         int, Meta(description="0: estimate, 1: final, more: corrected", examples=[1])
     ]
+    audited: Annotated[
+        AuditVerdict | None,
+        Meta(
+            description=(
+                "How the minute compares with the exchange's own kline: `equal`; `explained`, "
+                "different for a reason that is known; `different`; `unknown`, the exchange sent "
+                "none. Null: not judged yet; always null with `as_of`, in `/v1/stream` and for "
+                "longer intervals, whose shares are in `/v1/coverage`"
+            ),
+            examples=["equal"],
+        ),
+    ]
 
 
 class TakerVolumeSumRow(msgspec.Struct, frozen=True, gc=False):
@@ -113,6 +127,7 @@ class TakerVolumeSumRow(msgspec.Struct, frozen=True, gc=False):
     is_final: bool
     is_complete: bool | None
     revision: int
+    audited: Annotated[None, Meta(description="A sum is not judged: shares are in `/v1/coverage`")]
 
 
 class TickerRow(msgspec.Struct, frozen=True, gc=False):

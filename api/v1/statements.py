@@ -120,7 +120,7 @@ _PARTS_OF_HOURS: Final[LiteralString] = """(
 
 _PAGE: Final[LiteralString] = """
 page AS MATERIALIZED (
-    SELECT wanted.code AS exchange, wanted.symbol, found.*
+    SELECT wanted.exchange_id, wanted.code AS exchange, wanted.symbol, found.*
     FROM wanted CROSS JOIN LATERAL ({rows}
     ) AS found
     ORDER BY found.time {order}, wanted.code COLLATE "C", wanted.symbol COLLATE "C"
@@ -270,9 +270,18 @@ summed AS (
            coalesce(vwap, round((taker_buy_notional + taker_sell_notional)
                / nullif(taker_buy_volume + taker_sell_volume, 0), {DIGITS})) AS vwap,
            notional_usd, usd_rate, usd_rate_source, delta, cvd, taker_buy_ratio,
-           taker_sell_ratio, taker_buy_sell_ratio, is_final, is_complete, revision
+           taker_sell_ratio, taker_buy_sell_ratio, is_final, is_complete, revision,
+           {{audited}} AS audited
     FROM answer
 )"""
+
+# Each row looks its verdict up by the primary key: a page never reads more of the audit than that.
+_VERDICT: Final[LiteralString] = """(
+               SELECT verdict FROM audit_minute
+               WHERE audit_minute.exchange_id = answer.exchange_id
+                 AND audit_minute.symbol = answer.symbol AND audit_minute.minute = answer.time
+           )"""
+_NO_VERDICT: Final[LiteralString] = "NULL::text"
 
 
 def taker_volume_statement(
@@ -297,7 +306,9 @@ def taker_volume_statement(
         _BEFORE.replace("{earlier}", _EARLIER_MINUTES),
         _RATES if has_rates else _NO_RATES,
         _DERIVED.replace("{cvd}", _CVD).replace("{before}", _JOIN_BEFORE),
-        _VWAP.replace("{shape}", "exchange, exchanges," if is_sum else "exchange,"),
+        _VWAP.replace("{shape}", "exchange, exchanges," if is_sum else "exchange,").replace(
+            "{audited}", _VERDICT if is_minute and not (is_sum or as_of) else _NO_VERDICT
+        ),
     )
     text = "WITH " + ",".join(parts) + _SELECT.replace("answer", "summed")
     text = text.replace("{columns}", selected(row, as_float=as_float))
@@ -531,7 +542,8 @@ def events_statement(*, is_log: bool, of_all: bool, has_rates: bool) -> LiteralS
         page,
         (_RATES if has_rates else _NO_RATES).replace("{source}", LIVE),
         derived,
-        _VWAP.replace("{shape}", "xid, seq, exchange,"),
+        # A minute is told before it is judged.
+        _VWAP.replace("{shape}", "xid, seq, exchange,").replace("{audited}", _NO_VERDICT),
     )
     columns = selected(TakerVolumeRow)
     return (

@@ -58,3 +58,20 @@ def write(dsn: str, minutes: Sequence[Minute]) -> None:
                 )
         columns = [list(column) for column in zip(*map(msgspec.structs.astuple, minutes))]  # noqa: B905 - all have the same fields
         connection.execute(_UPSERT, columns)
+
+
+_VERDICT = """
+INSERT INTO audit_minute (exchange_id, symbol, minute, verdict, reason, known)
+SELECT exchange_id, %s, to_timestamp(%s), %s, %s, 1 FROM dim_exch WHERE code = %s
+"""
+
+
+def write_verdicts(
+    dsn: str, code: str, symbol: str, start_s: int, verdicts: Sequence[str], reason: str = ""
+) -> None:
+    """Write what the audit says of minutes that follow each other."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SELECT ensure_month('audit_minute', to_timestamp(%s))", [start_s])
+        for number, verdict in enumerate(verdicts):
+            at_s = start_s + 60 * number
+            connection.execute(_VERDICT, [symbol, at_s, verdict, reason, code])

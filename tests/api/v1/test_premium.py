@@ -8,7 +8,7 @@ import pytest
 
 from schemas.settings import Settings
 from tests.api.helpers import prepare, serving
-from tests.api.v1.minutes import Minute, write
+from tests.api.v1.minutes import Minute, write, write_verdicts
 
 START = 1_729_641_600
 
@@ -116,22 +116,13 @@ def test_coverage_counts_what_is_there_and_what_is_not(
                 connection.execute("SELECT refresh_hours(100)")
 
 
-_VERDICT = """
-INSERT INTO audit_minute (exchange_id, symbol, minute, verdict, reason, known)
-SELECT exchange_id, 'BTC-KRW', to_timestamp(%s), %s, '', 1 FROM dim_exch WHERE code = 'upbit'
-"""
-
-
 def test_coverage_says_how_many_minutes_equal_the_exchanges_own(
     settings: Settings, postgres_dsn: str
 ) -> None:
     prepare(postgres_dsn, settings)
     write(postgres_dsn, [Minute("upbit", "BTC-KRW", START + 60 * n, "1", "1") for n in range(8)])
     verdicts = ["equal"] * 6 + ["different", "unknown"]
-    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
-        connection.execute("SELECT ensure_month('audit_minute', to_timestamp(%s))", [START])
-        for number, verdict in enumerate(verdicts):
-            connection.execute(_VERDICT, [START + 60 * number, verdict])
+    write_verdicts(postgres_dsn, "upbit", "BTC-KRW", START, verdicts)
     with serving(settings, postgres_dsn) as api:
         query = {"exchange": "upbit", "from": str(START), "to": str(START + 3_600)}
         (row,) = api.get("/v1/coverage", params={**query, "interval": "1h"}).json()["rows"]

@@ -17,7 +17,7 @@ COLUMNS = [
     *("taker_buy_notional", "taker_sell_notional", "buy_count", "sell_count", "delta", "cvd"),
     *("taker_buy_ratio", "taker_sell_ratio", "taker_buy_sell_ratio"),
     *("open", "high", "low", "close", "vwap", "notional_usd", "usd_rate", "usd_rate_source"),
-    *("is_final", "is_complete", "revision"),
+    *("is_final", "is_complete", "revision", "audited"),
 ]
 
 
@@ -88,6 +88,7 @@ def test_a_row_has_the_columns_of_the_contract(api: httpx.Client) -> None:
         "is_final": True,
         "is_complete": True,
         "revision": 1,
+        "audited": None,
     } | {"notional_usd": row["notional_usd"]}
     assert abs(Decimal(row["notional_usd"]) - 60_060) < Decimal("0.001")
 
