@@ -5,7 +5,6 @@ crash is missing, and is recorded as missing at the next start (:mod:`connectors
 """
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -94,7 +93,6 @@ class CollectSource(FixedPartitionedSource[Item, None]):
             options=Options(
                 max_message_bytes=collect.max_message_kbytes * 1_024,
                 proxy=_proxy(self._settings.exchanges[exchange].urls.ws.get(product, "")),
-                ca_file=os.environ.get("SSL_CERT_FILE") or None,
             ),
         )
         self._feeds.setdefault(exchange, []).append(feed)

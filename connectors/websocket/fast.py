@@ -37,7 +37,7 @@ _NO_STATUS: Final = 1005
 async def open_connection(url: str, listener: Listener, options: Options) -> Connection:
     """See :data:`connectors.websocket.interface.Open`."""
     inner = _Inner(listener, options.max_message_bytes)
-    context = ssl.create_default_context(cafile=options.ca_file) if url[:4] == "wss:" else None
+    context = ssl.create_default_context() if url[:4] == "wss:" else None
     try:
         transport, _ = await asyncio.wait_for(
             picows.ws_connect(
@@ -49,7 +49,8 @@ async def open_connection(url: str, listener: Listener, options: Options) -> Con
                 enable_auto_pong=True,
                 max_frame_size=options.max_message_bytes,
                 max_redirects=0,
-                proxy=options.proxy,
+                # Looks names up at the proxy for either scheme, and knows only one of them.
+                proxy=options.proxy and options.proxy.replace("socks5h://", "socks5://"),
             ),
             options.timeout_seconds,
         )

@@ -2,7 +2,8 @@
 
 Two libraries are behind it: :mod:`connectors.websocket.fast` (picows) and
 :mod:`connectors.websocket.portable` (websockets). Both join fragments, refuse messages that are
-too long, answer pings, verify TLS, send no `Origin` and do not offer compression.
+too long, answer pings, verify TLS (against `SSL_CERT_FILE`, else the system's certificates), send
+no `Origin` and do not offer compression.
 """
 
 from collections.abc import Callable, Coroutine
@@ -61,9 +62,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_message_bytes: int = 16_777_216
     """A longer message ends the connection with 1009."""
     proxy: str | None = None
-    """The URL of an HTTP or SOCKS5 proxy."""
-    ca_file: str | None = None
-    """Certificates to trust, instead of the system's."""
+    """The URL of an HTTP or SOCKS5 proxy, which looks names up."""
 
 
 Open: TypeAlias = Callable[[str, Listener, Options], Coroutine[Any, Any, Connection]]

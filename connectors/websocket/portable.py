@@ -27,7 +27,7 @@ async def open_connection(url: str, listener: Listener, options: Options) -> Con
     def make(*arguments: Any, **keywords: Any) -> ClientConnection:
         return _Inner(listener, *arguments, **keywords)
 
-    context = ssl.create_default_context(cafile=options.ca_file) if url[:4] == "wss:" else None
+    context = ssl.create_default_context() if url[:4] == "wss:" else None
     try:
         inner = await asyncio.wait_for(
             _connect(url, make, options, context), options.timeout_seconds
@@ -56,7 +56,8 @@ async def _connect(
         open_timeout=None,
         close_timeout=1,
         max_size=options.max_message_bytes,
-        proxy=options.proxy,
+        # As picows does: names are looked up at the proxy.
+        proxy=options.proxy and options.proxy.replace("socks5://", "socks5h://"),
         ssl=context,
         create_connection=make,
         user_agent_header="marketflow",

@@ -3,8 +3,11 @@
 import asyncio
 import base64
 import hashlib
+import ssl
 import struct
+import subprocess
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -325,5 +328,111 @@ def test_a_proxy_is_gone_through(open_connection: Open) -> None:
             await over.wait()
         await asyncio.sleep(0.05)
         server.close()
+
+    asyncio.run(run())
+
+
+def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """Make a self-signed certificate for a host; its file and that of its key."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+         "-addext", "keyUsage=critical,digitalSignature,keyCertSign",
+         "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate, key
+
+
+def talk_over_tls(open_connection: Open, certificate: Path, key: Path) -> list[bytes]:
+    """Return what comes from a server with a certificate, asked for as localhost."""
+
+    async def run() -> list[bytes]:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await Peer(reader, writer).accept()
+            writer.write(frame(TEXT, b"in secret"))
+            await reader.read()
+            writer.close()
+
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key)
+        server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+        heard = Heard()
+        try:
+            connection = await open_connection(f"wss://localhost:{port}/ws", heard, Options())
+            messages = await heard.until(1)
+            connection.close()
+            return messages
+        finally:
+            server.close()
+            await asyncio.sleep(0.2)  # for the server's end of a handshake that failed
+
+    return asyncio.run(run())
+
+
+@CLIENTS
+def test_a_self_signed_certificate_is_refused(open_connection: Open, tmp_path: Path) -> None:
+    files = make_certificate(tmp_path, "localhost")
+    with pytest.raises(UnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
+        talk_over_tls(open_connection, *files)
+
+
+@CLIENTS
+def test_a_certificate_in_ssl_cert_file_is_trusted(
+    open_connection: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = make_certificate(tmp_path, "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
+    assert talk_over_tls(open_connection, *files) == [b"in secret"]
+
+
+@CLIENTS
+def test_a_trusted_certificate_of_another_host_is_refused(
+    open_connection: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = make_certificate(tmp_path, "exchange.invalid")
+    monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
+    with pytest.raises(UnavailableError, match=r"(?i)hostname mismatch"):
+        talk_over_tls(open_connection, *files)
+
+
+@CLIENTS
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_socks_proxy_is_gone_through(open_connection: Open, scheme: str) -> None:
+    async def run() -> None:
+        asked: list[bytes] = []
+
+        async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            _, methods = await reader.readexactly(2)
+            await reader.readexactly(methods)
+            writer.write(b"\x05\x00")  # no password
+            asked.append(await reader.readexactly(4))
+            (length,) = await reader.readexactly(1)
+            asked.append(await reader.readexactly(length))
+            asked.append(await reader.readexactly(2))
+            writer.write(b"\x05\x00\x00\x01" + bytes(6))
+            await Peer(reader, writer).accept()
+            writer.write(frame(TEXT, b"through"))
+            await reader.read()
+            writer.close()
+            over.set()
+
+        over = asyncio.Event()
+        server = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        heard = Heard()
+        options = Options(proxy=f"{scheme}://127.0.0.1:{port}")
+        try:
+            connection = await open_connection("ws://exchange.invalid:8080/ws", heard, options)
+            assert await heard.until(1) == [b"through"]
+            assert asked == [b"\x05\x01\x00\x03", b"exchange.invalid", struct.pack(">H", 8080)]
+            connection.close()
+            async with asyncio.timeout(10):
+                await over.wait()
+            await asyncio.sleep(0.05)
+        finally:
+            server.close()
 
     asyncio.run(run())
