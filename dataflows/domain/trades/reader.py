@@ -206,8 +206,7 @@ class TradeReader(PartitionReader[Item]):
             run.records, first_logged_ns(run.messages, now_ns)
         ):
             return
-        frames = zip(run.messages, zip(run.records), strict=True)
-        self._take_frames(batch, run.exchange, frames, partial(logged_at_ns, now_ns=now_ns))
+        self._take_frames(batch, run.exchange, run.frames(), partial(logged_at_ns, now_ns=now_ns))
 
     def _take_frames(
         self,

@@ -23,6 +23,7 @@ from schemas.processed import encode_taker_volume
 from schemas.records import DeadLetter, TakerVolume
 from schemas.settings import Settings, parse_settings
 from tests.raw_record import RawRecord
+from tests.schemas.exchanges.frames import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -667,3 +668,14 @@ def test_more_symbols_than_are_kept_are_dead_letters(monkeypatch: pytest.MonkeyP
     assert flow.table()["binance:BTC-USDT", START_MINUTE].buy_count == 2
     assert len(flow.letters) == 10
     assert flow.letters[0].error.startswith("symbol XRP-USDT: expected one of the 2 that are known")
+
+
+def test_frames_of_several_trades_count_whole_in_a_first_batch() -> None:
+    frames = lines("bybit-trade.jsonl")[:1] * 8
+    messages = [RawRecord(at, b"bybit.inverse", frame) for at, frame in enumerate(frames)]
+    reader = TradeReader(SETTINGS, "Asia", "t", 1)
+
+    items = reader.read(messages, 1_680_673_824 * 10**9)
+
+    assert [key for key, _ in items] == ["bybit:BTC-USD-PERP"]
+    assert reader.counts["trades"] == 8 * 3
