@@ -18,44 +18,49 @@ from connectors.archive.sink import ArchiveSink
 from connectors.kafka.source import KafkaSource
 from connectors.process.environment import Environment
 from dataflows import runtime
-from dataflows.domain.archive.reader import ArchiveReader
-from schemas.settings import Settings
+from dataflows.domain.archive.reader import ArchiveReader, Item
+from dataflows.wiring import topic_source
+from schemas.settings import ArchiveSettings, Region, Settings
 
 
 def build(environment: Environment, settings: Settings) -> Dataflow:
     """Return the dataflow, without a connection made yet."""
     environment.require_s3()
-    archive = settings.archive
-    max_records: dict[str, int] = {}
-    groups: dict[str, str] = {}
-    for name, region in settings.regions.items():
-        max_records[region.processed.ticker] = archive.ticker_records
-        max_records[region.processed.orderbook] = archive.orderbook_records
-        max_records[region.processed.taker_volume] = archive.taker_volume_records
-        for topic in (
-            region.processed.ticker,
-            region.processed.orderbook,
-            region.processed.taker_volume,
-        ):
-            groups[topic] = f"{archive.group}_{name}"
-    source = KafkaSource(
-        environment.require_kafka(),
-        groups,
-        _make_reader,
-        settings.kafka,
-        shard=environment.shard,
-        stop_at_end=environment.stop_at_end,
-    )
-
     flow = Dataflow("archive")
-    records = op.input("read", flow, source)
-    op.output("objects", records, ArchiveSink(environment, max_records, archive.time_limit_ms))
+    records = op.input("read", flow, _source(environment, settings))
+    objects = ArchiveSink(environment, _max_records(settings), settings.archive.time_limit_ms)
+    op.output("objects", records, objects)
     return flow
 
 
-def _make_reader(topic: str, partition: int, state: None) -> ArchiveReader:
-    del state  # it has none
-    return ArchiveReader(topic, partition)
+def _source(environment: Environment, settings: Settings) -> KafkaSource[Item]:
+    groups = {
+        topic: f"{settings.archive.group}_{name}"
+        for name, region in settings.regions.items()
+        for topic in _max_records_of(region, settings.archive)
+    }
+
+    def make_reader(topic: str, partition: int, state: None) -> ArchiveReader:
+        del state  # it has none
+        return ArchiveReader(topic, partition)
+
+    return topic_source(environment, settings, groups, make_reader)
+
+
+def _max_records(settings: Settings) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for region in settings.regions.values():
+        found |= _max_records_of(region, settings.archive)
+    return found
+
+
+def _max_records_of(region: Region, archive: ArchiveSettings) -> dict[str, int]:
+    """Return how many records an object of each archived topic of a region holds."""
+    return {
+        region.processed.ticker: archive.ticker_records,
+        region.processed.orderbook: archive.orderbook_records,
+        region.processed.taker_volume: archive.taker_volume_records,
+    }
 
 
 def __getattr__(name: str) -> Dataflow:

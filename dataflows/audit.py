@@ -11,88 +11,60 @@ Run it with ``python -m bytewax.run dataflows.audit``; add ``-r <folder> -s 10 -
 still waits for its other side over a restart.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from connectors.kafka.dead_letters import dead_letter_records
-from connectors.kafka.readers import MakeReader
-from connectors.kafka.sink import KafkaSink, OutRecord
+from connectors.kafka.sink import OutRecord
 from connectors.kafka.source import KafkaSource
-from connectors.postgres.sink import PostgresSink
 from connectors.postgres.tables import AUDIT_MINUTE
 from connectors.process.environment import Environment
 from dataflows import runtime
 from dataflows.domain.audit.reader import AuditBatch, Item, KlineReader, RowReader
 from dataflows.operators.audit import audit
 from dataflows.operators.keys import keep_type
+from dataflows.wiring import dead_letters, kafka_sink, processed_records, table_sink, topic_source
 from schemas.processed import encode_audit_minute
-from schemas.records import AuditMinute, DeadLetter
+from schemas.records import AuditMinute
 from schemas.settings import Settings
 
 
 def build(environment: Environment, settings: Settings) -> Dataflow:
     """Return the dataflow, without a connection made yet."""
-    kafka = environment.require_kafka()
-    groups = {r.topics.kline: r.groups.kline for r in settings.regions.values()}
-    groups |= {r.processed.taker_volume: r.groups.audit for r in settings.regions.values()}
-    source = KafkaSource(
-        kafka,
-        groups,
-        _reader_maker(settings),
-        settings.kafka,
-        shard=environment.shard,
-        stop_at_end=environment.stop_at_end,
-    )
-
     flow = Dataflow("audit")
-    read = op.input("read", flow, source)
+    read = op.input("read", flow, _source(environment, settings))
     minutes = op.flat_map_batch("minutes", read, keep_type(AuditBatch))
     verdicts = audit("audit", minutes)
     records = op.map_value("encode", verdicts, _encoder(settings))
-    letters = op.flat_map_batch("dead_letters", read, keep_type(DeadLetter))
-    dead = op.map_value("encode_dead_letters", letters, dead_letter_records)
+    out = op.merge("out", records, dead_letters(read))
 
-    op.output(
-        "postgres",
-        verdicts,
-        PostgresSink(environment.require_postgres(), settings.postgres, AUDIT_MINUTE),
-    )
-    op.output(
-        "kafka",
-        op.merge("out", records, dead),
-        KafkaSink(kafka, settings.kafka.delivery_timeout_ms),
-    )
+    op.output("postgres", verdicts, table_sink(environment, settings, AUDIT_MINUTE))
+    op.output("kafka", out, kafka_sink(environment, settings))
     return flow
 
 
-def _reader_maker(settings: Settings) -> MakeReader[Item]:
+def _source(environment: Environment, settings: Settings) -> KafkaSource[Item]:
+    """Return the source of both sides: raw klines, and our own processed minutes."""
+    regions = settings.regions.values()
     region_of = {region.topics.kline: name for name, region in settings.regions.items()}
+    groups = {region.topics.kline: region.groups.kline for region in regions}
+    groups |= {region.processed.taker_volume: region.groups.audit for region in regions}
 
     def make_reader(topic: str, partition: int, state: None) -> KlineReader | RowReader:
-        del state
+        del state  # it has none
         if topic in region_of:
             return KlineReader(settings, region_of[topic], topic, partition)
         return RowReader(settings)
 
-    return make_reader
+    return topic_source(environment, settings, groups, make_reader)
 
 
-def _encoder(settings: Settings) -> Callable[[list[AuditMinute]], list[OutRecord]]:
-    """Return what makes records of verdicts, on the first partition that their exchange owns."""
+def _encoder(settings: Settings) -> Callable[[Sequence[AuditMinute]], list[OutRecord]]:
+    def encode(verdicts: Sequence[AuditMinute], settings: Settings) -> list[bytes]:
+        return [encode_audit_minute(verdict, settings) for verdict in verdicts]
 
-    def encode(verdicts: list[AuditMinute]) -> list[OutRecord]:
-        exchange = verdicts[0].exchange
-        topic = settings.region_of(exchange).processed.audit
-        partition = settings.exchanges[exchange].partitions[0]
-        key = f"{exchange}:{verdicts[0].symbol}".encode()
-        return [
-            OutRecord(topic, partition, key, encode_audit_minute(verdict, settings))
-            for verdict in verdicts
-        ]
-
-    return encode
+    return processed_records(settings, "audit", encode)
 
 
 def __getattr__(name: str) -> Dataflow:

@@ -30,7 +30,14 @@ from dataflows.domain.trades.minutes import TradeBatch
 from dataflows.domain.trades.reader import TradeReader
 from dataflows.operators.keys import keep_type
 from dataflows.operators.minutes import minutes
-from dataflows.wiring import dead_letters, kafka_sink, processed_records, raw_source, table_sink
+from dataflows.wiring import (
+    dead_letters,
+    kafka_sink,
+    processed_records,
+    raw_source,
+    table_sink,
+    topic_source,
+)
 from schemas.processed import encode_taker_volume
 from schemas.records import TakerVolume
 from schemas.settings import Settings
@@ -68,15 +75,8 @@ def _status_source(environment: Environment, settings: Settings) -> KafkaSource[
         return StatusReader(settings, topic, partition)
 
     group = next(iter(settings.regions.values())).groups.trade
-    return KafkaSource(
-        environment.require_kafka(),
-        {settings.feed_status: group},
-        make_reader,
-        settings.kafka,
-        shard=environment.shard,
-        stop_at_end=environment.stop_at_end,
-        is_optional=True,
-    )
+    groups = {settings.feed_status: group}
+    return topic_source(environment, settings, groups, make_reader, is_optional=True)
 
 
 def __getattr__(name: str) -> Dataflow:

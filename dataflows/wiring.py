@@ -7,7 +7,7 @@ import bytewax.operators as op
 from bytewax.operators import KeyedStream
 
 from connectors.kafka.dead_letters import dead_letter_records
-from connectors.kafka.readers import Reader
+from connectors.kafka.readers import MakeReader, Reader
 from connectors.kafka.sink import KafkaSink, OutRecord
 from connectors.kafka.source import KafkaSource, Place
 from connectors.postgres.sink import PostgresSink
@@ -43,6 +43,39 @@ class OfSymbol(Protocol):
         ...
 
 
+def topic_source(
+    environment: Environment,
+    settings: Settings,
+    groups: Mapping[str, str],
+    make_reader: MakeReader[X],
+    *,
+    max_messages: int = NO_LIMIT,
+    read_along: Callable[[str, int], list[Place]] | None = None,
+    is_optional: bool = False,
+) -> KafkaSource[X]:
+    """Return the source of topics that are read from their beginning, or from a stored offset.
+
+    Args:
+        environment: Names the broker, the shard and the end.
+        settings: Batch sizes and limits.
+        groups: The consumer group for each topic.
+        make_reader: Makes the reader of a partition.
+        max_messages: How many records are read at once, at most.
+        read_along: Which other logs the reader of a partition must know, and ahead of it.
+        is_optional: A topic that is missing has nothing to read, instead of being an error.
+    """
+    return KafkaSource(
+        environment.require_kafka(),
+        groups,
+        make_reader,
+        settings.kafka.with_batch_messages(max_messages),
+        shard=environment.shard,
+        stop_at_end=environment.stop_at_end,
+        read_along=read_along,
+        is_optional=is_optional,
+    )
+
+
 def raw_source(
     environment: Environment,
     settings: Settings,
@@ -69,13 +102,12 @@ def raw_source(
     def reader_of(topic: str, partition: int, state: Any) -> Reader[X]:
         return make_reader(settings, region_of[topic], topic, partition, state)
 
-    return KafkaSource(
-        environment.require_kafka(),
+    return topic_source(
+        environment,
+        settings,
         {getattr(region.topics, kind): getattr(region.groups, kind) for _, region in regions},
         reader_of,
-        settings.kafka.with_batch_messages(max_messages),
-        shard=environment.shard,
-        stop_at_end=environment.stop_at_end,
+        max_messages=max_messages,
         read_along=_read_along(settings, region_of) if reads_along else None,
     )
 

@@ -150,6 +150,13 @@ class KafkaSettings(_Strict, frozen=True):
     batch_messages: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000
     fetch_buffer_kbytes: Annotated[int, msgspec.Meta(ge=1_024, le=2_097_151)] = 65_536
     delivery_timeout_ms: Milliseconds = 60_000
+    tools_group: Name = "marketflow"
+    """Of consumers that read no topic for a dataflow: metadata, the collector's look back."""
+
+    @property
+    def replay_group(self) -> str:
+        """The group that remembers which dead letters were replayed."""
+        return f"{self.tools_group}-dlq-replay"
 
     def with_batch_messages(self, most: int) -> "KafkaSettings":
         """Return these settings with at most so many messages a batch."""

@@ -39,7 +39,8 @@ def read_ledgers(
     Raises:
         UnavailableError: The broker does not answer.
     """
-    client = Consumer({**config, "group.id": "marketflow-ledger", "enable.auto.commit": False})
+    group = settings.kafka.tools_group
+    client = Consumer({**config, "group.id": group, "enable.auto.commit": False})
     found: dict[tuple[str, str], Ledger] = {}
     since: dict[tuple[str, str, str, str], int] = {}
     try:

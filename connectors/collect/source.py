@@ -115,7 +115,7 @@ class CollectSource(FixedPartitionedSource[Item, None]):
 
     def _hear(self) -> None:
         quiet = {"log_level": 0, "error_cb": lambda _: None}
-        config = {**self._kafka, **quiet, "group.id": "marketflow-collect"}
+        config = {**self._kafka, **quiet, "group.id": self._settings.kafka.tools_group}
         consumer = Consumer({**config, "enable.auto.commit": False})
         consumer.assign(
             [

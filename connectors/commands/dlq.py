@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 
     from connectors.kafka.sink import Headers, KafkaConfig
     from schemas.records import DeadLetter
-
-REPLAY_GROUP: Final = "marketflow-dlq-replay"
+    from schemas.settings import KafkaSettings
 
 _log: Final = logging.getLogger("marketflow.kafka")
 
@@ -155,7 +154,7 @@ def show(topic: str | None, reason: str, limit: int, *, as_json: bool) -> None:
 def replay(topic: str | None, reason: str, *, dry_run: bool, again: bool) -> None:
     """Put the originals back into their raw topics, each of them once.
 
-    The consumer group marketflow-dlq-replay remembers what was replayed. After a crash in the
+    The consumer group <kafka.tools_group>-dlq-replay remembers what was replayed. After a crash in the
     middle the last few may be sent once more, which the flows' dedupe takes care of.
     """
     sent: Counter[_Partition] = Counter()
@@ -188,13 +187,14 @@ def replay(topic: str | None, reason: str, *, dry_run: bool, again: bool) -> Non
 class _Topics:
     """The dead-letter topics that exist, with the span of each partition as it is now."""
 
-    def __init__(self, config: KafkaConfig, names: list[str], delivery_timeout_ms: int) -> None:
+    def __init__(self, config: KafkaConfig, names: list[str], settings: KafkaSettings) -> None:
         self._config = config
-        self._producer = CheckedProducer(config, delivery_timeout_ms)
+        self._group = settings.replay_group
+        self._producer = CheckedProducer(config, settings.delivery_timeout_ms)
         self._consumer = Consumer(
             {
                 **config,
-                "group.id": REPLAY_GROUP,
+                "group.id": self._group,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
             },
@@ -221,7 +221,7 @@ class _Topics:
         if names[0] not in known:
             raw = ", ".join(topic.removesuffix(SUFFIX) for topic in known)
             raise SettingsError(f"--topic {only}: expected one of the raw topics {raw}")
-        return cls(environment.require_kafka(), names, settings.kafka.delivery_timeout_ms)
+        return cls(environment.require_kafka(), names, settings.kafka)
 
     def __enter__(self) -> Self:
         return self
@@ -265,7 +265,7 @@ class _Topics:
                 [TopicPartition(*at) for at in self.spans], timeout=_TIMEOUT_SECONDS
             )
         except KafkaException as error:
-            raise UnavailableError(f"Kafka: group {REPLAY_GROUP} not read: {error}") from error
+            raise UnavailableError(f"Kafka: group {self._group} not read: {error}") from error
         return {
             (at := _Partition(place.topic, place.partition)): self._remembered(at, place)
             for place in committed
@@ -318,7 +318,7 @@ class _Topics:
         return whole, gone
 
     def _original(self, letter: DeadLetter) -> DeadLetter | None:
-        with closing(Consumer({**self._config, "group.id": REPLAY_GROUP}, logger=_log)) as consumer:
+        with closing(Consumer({**self._config, "group.id": self._group}, logger=_log)) as consumer:
             try:
                 low, high = consumer.get_watermark_offsets(
                     TopicPartition(letter.topic, letter.partition), timeout=_TIMEOUT_SECONDS

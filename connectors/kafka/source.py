@@ -105,7 +105,7 @@ class KafkaSource(FixedPartitionedSource[X, Snapshot]):
     def list_parts(self) -> list[str]:
         # What it has to say comes as an exception; its log would repeat it a hundred times.
         errors = ConnectionErrors(self._client_config.get("bootstrap.servers", ""))
-        quiet = {"log_level": 0, "error_cb": errors.note, "group.id": "marketflow-metadata"}
+        quiet = {"log_level": 0, "error_cb": errors.note, "group.id": self._settings.tools_group}
         client = make_client(Consumer, {**self._client_config, **quiet})
         try:
             parts = [
