@@ -154,8 +154,8 @@ def show(topic: str | None, reason: str, limit: int, *, as_json: bool) -> None:
 def replay(topic: str | None, reason: str, *, dry_run: bool, again: bool) -> None:
     """Put the originals back into their raw topics, each of them once.
 
-    The consumer group <kafka.tools_group>-dlq-replay remembers what was replayed. After a crash in the
-    middle the last few may be sent once more, which the flows' dedupe takes care of.
+    The consumer group <kafka.tools_group>-dlq-replay remembers what was replayed. After a crash in
+    the middle the last few may be sent once more, which the flows' dedupe takes care of.
     """
     sent: Counter[_Partition] = Counter()
     gone: list[_Letter] = []
