@@ -1,6 +1,7 @@
-"""`make bench`: every dataflow beside a hand-written loop on the same topic, as a table."""
+"""`make bench`: every dataflow beside a hand-written loop on the same topic, as tables."""
 
 import tempfile
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from statistics import median
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from connectors.local.stack import Stack, state_folder
 from connectors.process.environment import checkout
-from tests.bench import api, dashboard, peers
+from tests.bench import api, dashboard, in_process, peers
 from tests.bench.own_services import Ground, measure, prepare
 
 # Records of a run, so many that its start does not count, and of how many symbols.
@@ -22,30 +23,41 @@ BENCHMARKS = {
     "orderbook_kraken": (500_000, (20,)),
     "ticker": (500_000, (200,)),
 }
+ROUNDS = 3
+IN_PROCESS = "in_process"
 
 
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--count", type=int, help="Records a run, instead of each benchmark's own.")
-@click.option("--rounds", default=3, show_default=True, help="Runs of each; medians are shown.")
-def main(names: tuple[str, ...], count: int | None, rounds: int) -> None:
-    """Measures the named benchmarks, or all."""
+@click.option("--rounds", type=int, help="Runs of each; medians are shown.")
+@click.option("--json", "path", type=Path, help="Where the figures of `in_process` are written.")
+def main(names: tuple[str, ...], count: int | None, rounds: int | None, path: Path | None) -> None:
+    """Measures the named benchmarks, or all; `in_process` needs no services."""
     console = Console()
+    if not names or IN_PROCESS in names:
+        in_process.show(console, path, rounds or in_process.ROUNDS)
+    flows = [name for name in names or BENCHMARKS if name != IN_PROCESS]
+    if flows:
+        _measure_flows(console, flows, count, rounds or ROUNDS)
+    if not names:
+        peers.show(console)
+        dashboard.show(console)
+        api.show(console)
+
+
+def _measure_flows(console: Console, names: Sequence[str], count: int | None, rounds: int) -> None:
     stack = Stack(state_folder(checkout()) / "bench", environment={})
     table = Table("benchmark", "symbols", "dataflow /s", "loop /s", "ratio", "memory MB")
     try:
         services = stack.start(["kafka", "postgres"]).variables()
-        for name in names or BENCHMARKS:
+        for name in names:
             own_count, sizes = BENCHMARKS[name]
             for symbols in sizes:
                 _measure(console, table, services, name, count or own_count, symbols, rounds)
     finally:
         stack.stop()
     console.print(table)
-    if not names:
-        peers.show(console)
-        dashboard.show(console)
-        api.show(console)
 
 
 def _measure(
