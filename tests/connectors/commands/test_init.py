@@ -26,7 +26,9 @@ def variables(kafka: str, postgres_dsn: str, tmp_path: Path) -> dict[str, str]:
     prefix = f"test-{uuid.uuid4().hex}-"
     config = tmp_path / "pipeline.yaml"
     config.write_text(
-        PIPELINE.replace("SocketDataIn", f"{prefix}In").replace("Region.", f"{prefix}Region.")
+        PIPELINE.replace("SocketDataIn", f"{prefix}In")
+        .replace("Region.", f"{prefix}Region.")
+        .replace("feed_status: ", f"feed_status: {prefix}")
     )
     return {
         "KAFKA_BOOTSTRAP_SERVERS": kafka,
@@ -164,7 +166,7 @@ def test_the_schema_of_a_newer_release_is_one_sentence_and_exit_1(
     [
         ("POSTGRES_DSN", "", "Error: POSTGRES_DSN is not set"),
         ("POSTGRES_DSN", "postgresql://user:hidden@127.0.0.1:1/x", "Error: PostgreSQL: "),
-        ("POSTGRES_DSN", "postgresql://user:hidden@[", "Error: POSTGRES_DSN: not a libpq"),
+        ("POSTGRES_DSN", "postgresql://user:hidden@[", "Error: POSTGRES_DSN cannot be read"),
         ("S3_ENDPOINT_URL", "http://127.0.0.1:1", "Error: the object store cannot be reached"),
     ],
 )

@@ -113,7 +113,7 @@ def test_a_malformed_dsn_is_refused_without_repeating_it(dsn: str) -> None:
         migrate(dsn)
 
     assert "hidden" not in str(caught.value)
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
 
 
 def test_a_month_is_made_once_by_many_at_the_same_time(dsn: str) -> None:
