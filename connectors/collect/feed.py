@@ -349,25 +349,31 @@ class Feed:
                     del tickers.tickers[name]
                     for session in trades:
                         if name in session.good:
-                            self._check_volume(name, frame, session)
+                            self._note_volume(name, frame, session)
+            for session in trades:
+                for name in session.good & self._volumes.keys():
+                    self._judge_volume(name, session)
 
-    def _check_volume(self, name: bytes, frame: bytes, session: Session) -> None:
+    def _note_volume(self, name: bytes, frame: bytes, session: Session) -> None:
         try:
             updates = decoder_of(self._name).decode_tickers(frame, self._feed)
         except MarketflowError:
             return
         check = self._volumes.setdefault(name, VolumeCheck())
         for update in updates:
-            volume = update.acc_trade_volume_24h
-            if volume is None:
-                continue
-            if check.note(now_ms(), volume, session.last_ms.get(name)):
-                reason = "trade_stream_silent: the ticker's volume rose, and no trade came"
-                good_ms = check.good_ms or now_ms()
-                check.forgive()
-                offset_ms = max(0, self._around.clock.offset_ms or 0)
-                session.lose([name], reason, good_ms - offset_ms - MARGIN_MS)
-                session.complain([name], reason)
+            if update.acc_trade_volume_24h is not None:
+                check.note(now_ms(), update.acc_trade_volume_24h, session.last_ms.get(name))
+
+    def _judge_volume(self, name: bytes, session: Session) -> None:
+        check = self._volumes[name]
+        is_missing = check.is_missing(now_ms(), session.last_ms.get(name))
+        if check.good_ms is not None:
+            session.agreed_ms[name] = check.good_ms
+        if is_missing:
+            reason = "trade_stream_silent: the ticker's volume rose, and no trade came"
+            check.forgive()
+            session.lose([name], reason)
+            session.complain([name], reason)
 
     def _event_ms(self, kind: str, frame: bytes) -> int | None:
         decoder = decoder_of(self._name)

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from connectors.collect.watch import UNJUDGED_MS
 from schemas.errors import UnavailableError
 from schemas.feed_status import REGIONS, FeedStatus
 from schemas.settings import Settings
@@ -63,7 +64,8 @@ def read_ledgers(
                 partition = settings.exchanges[exchange].partitions[0]
                 lasts[exchange, kind] = _last_time_ms(client, topics[kind], partition)
             ledger = found[exchange, product]
-            until_ms = max(since_ms, lasts[exchange, kind] - MARGIN_MS)
+            margin_ms = MARGIN_MS + (UNJUDGED_MS if kind == "trade" else 0)
+            until_ms = max(since_ms, lasts[exchange, kind] - margin_ms)
             ledger.whole_until_ms[kind, symbol] = until_ms
             ledger.ended_silently.add((kind, symbol))
     except KafkaException as error:

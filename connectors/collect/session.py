@@ -92,6 +92,8 @@ class Session:
         self.lost_ms: dict[bytes, int] = {}
         """Until when, by the exchange's clock, the others were whole."""
         self.last_id: dict[bytes, int] = {}
+        self.agreed_ms: dict[bytes, int] = {}
+        """When the tickers' volumes last agreed with the trades."""
         self.tickers: dict[bytes, bytes] = {}
         self.rhythms: dict[bytes, Rhythm] = {}
         self.current: Generation | None = None
@@ -139,7 +141,8 @@ class Session:
         for name in names:
             del self.streams[name]
             self.good.discard(name)
-            for known in (self.last_ms, self.lost_ms, self.last_id, self.rhythms, self.tickers):
+            times = (self.last_ms, self.lost_ms, self.agreed_ms)
+            for known in (*times, self.last_id, self.rhythms, self.tickers):
                 known.pop(name, None)
 
     def renew(self, names: Iterable[bytes], reason: str) -> None:
@@ -152,17 +155,20 @@ class Session:
         )
         self.current.send(self.around.facts.renew(self.target, list(self.streams.values()), again))
 
-    def lose(self, names: Iterable[bytes], reason: str, last_good_ms: int | None = None) -> None:
+    def lose(self, names: Iterable[bytes], reason: str, until_ms: int | None = None) -> None:
         """Say that data of some markets is missing from now on, until it comes again."""
-        until_ms = self._until_now_ms() if last_good_ms is None else last_good_ms
-        lost = [name for name in names if name in self.good]
-        for name in lost:
+        until_ms = self._until_now_ms() if until_ms is None else until_ms
+        untils: dict[int, list[bytes]] = {}
+        for name in [name for name in names if name in self.good]:
             self.good.discard(name)
-            self.lost_ms[name] = until_ms
+            self.lost_ms[name] = self._agreed_before_ms(name, until_ms)
+            untils.setdefault(self.lost_ms[name], []).append(name)
+            self.agreed_ms.pop(name, None)
             self.last_ms.pop(name, None)
             if self.current is not None:
                 self.current.forget(name)
-        self._report("disconnected", lost, reason, last_good_ms=until_ms)
+        for last_good_ms, lost in untils.items():
+            self._report("disconnected", lost, reason, last_good_ms=last_good_ms)
 
     def complain(self, names: Iterable[bytes], reason: str) -> None:
         """Do something about silent markets: subscribe anew, then connect anew, then report."""
@@ -423,6 +429,13 @@ class Session:
     def _until_now_ms(self) -> int:
         heard_ms = self.current.heard_ms if self.current is not None else now_ms()
         return self._sent_before_ms(heard_ms)
+
+    def _agreed_before_ms(self, name: bytes, until_ms: int) -> int:
+        """Return a time, or an earlier one if trades may be missing by the ticker's volume."""
+        agreed_ms = self.agreed_ms.get(name)
+        if agreed_ms is None:
+            return until_ms
+        return min(until_ms, self._sent_before_ms(max(agreed_ms, self.last_ms.get(name, 0))))
 
     def _sent_before_ms(self, received_ms: int) -> int:
         """Return a time of the exchange's clock by which it had sent what came then."""

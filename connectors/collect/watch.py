@@ -11,6 +11,11 @@ _REMEMBERED_GAPS: Final = 32
 _CLOCK_WINDOW_MS: Final = 60_000
 # A trade comes before the ticker that has it, or soon after.
 _VOLUME_PATIENCE_MS: Final = 10_000
+# How much later than a trade the ticker that has it may come.
+TICKER_LAG_MS: Final = 2_000
+# How long trades may be missing before the volume says so: a collector that is killed meanwhile
+# takes the knowledge with it.
+UNJUDGED_MS: Final = _VOLUME_PATIENCE_MS + 2 * TICKER_LAG_MS
 
 
 class Rhythm:
@@ -71,30 +76,49 @@ class ClockOffset:
 class VolumeCheck:
     """Whether trades come while the ticker's volume of 24 hours rises: it can only by trades."""
 
-    __slots__ = ("_risen_ms", "_volume", "good_ms")
+    __slots__ = ("_has_risen_since", "_last_trade_ms", "_risen_ms", "_volume", "good_ms")
 
     def __init__(self) -> None:
         self._volume: Decimal | None = None
         self._risen_ms: int | None = None
+        self._last_trade_ms: int | None = None
+        self._has_risen_since = False
         self.good_ms: int | None = None
-        """When ticker and trades agreed last."""
+        """Until when no trade is missing by what the ticker says."""
 
-    def note(self, now_ms: int, volume: Decimal, last_trade_ms: int | None) -> bool:
-        """Take in a ticker; return whether trades are missing."""
+    def note(self, now_ms: int, volume: Decimal, last_trade_ms: int | None) -> None:
+        """Take in a ticker."""
         before, self._volume = self._volume, volume
-        if before is not None and volume > before and self._risen_ms is None:
-            self._risen_ms = now_ms
+        self._look_at_trade(last_trade_ms)
+        if before is not None and volume > before:
+            self._has_risen_since = True
+            if self._risen_ms is None:
+                self._risen_ms = now_ms
+
+    def is_missing(self, now_ms: int, last_trade_ms: int | None) -> bool:
+        """Return whether trades are missing, as often as one looks."""
+        if self._volume is None:
+            return False
+        self._look_at_trade(last_trade_ms)
+        if not self._has_risen_since:
+            self.good_ms = max(self.good_ms or 0, now_ms - TICKER_LAG_MS)
         if self._risen_ms is None:
-            self.good_ms = now_ms
             return False
         if last_trade_ms is not None and last_trade_ms >= self._risen_ms - _VOLUME_PATIENCE_MS:
-            self._risen_ms, self.good_ms = None, now_ms
+            self._risen_ms = None
             return False
         return now_ms - self._risen_ms > _VOLUME_PATIENCE_MS
 
     def forgive(self) -> None:
         """Begin anew, after something was done about it."""
-        self._risen_ms = self._volume = None
+        self._risen_ms = self._volume = self.good_ms = None
+        self._has_risen_since = False
+
+    def _look_at_trade(self, last_trade_ms: int | None) -> None:
+        if last_trade_ms is not None and last_trade_ms != self._last_trade_ms:
+            self._last_trade_ms = last_trade_ms
+            self.good_ms = max(self.good_ms or 0, last_trade_ms)
+            self._has_risen_since = False
 
 
 class Backoff:

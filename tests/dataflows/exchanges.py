@@ -151,7 +151,7 @@ def check_trades(pipeline: Pipeline, truth: list[Truth]) -> tuple[int, int]:
         whole += 1
         ids = kept.get(market, set())
         assert str(trade.trade_id) in ids, (
-            f"{trade} is missing, though the stream is said to be whole"
+            f"{trade} is missing, though the stream is said to be whole: {timelines[market]}"
         )
     return whole, broken
 

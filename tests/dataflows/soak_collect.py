@@ -83,9 +83,10 @@ def _break_for(
                 process.kill()
                 process.wait()
                 process = pipeline.start_into(log.fileno(), "collect", *store)
-                print("killed the collector", flush=True)
+                fault = "killed the collector"
             else:
-                print(break_something(exchanges, chance), flush=True)
+                fault = break_something(exchanges, chance)
+            print(f"{time.time_ns() // 1_000_000}: {fault}", flush=True)
             assert process.poll() is None, log_path.read_text()[-3_000:]
         time.sleep(60)  # for what is still being fetched
         process.terminate()

@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.collect.watch import Backoff, ClockOffset, Rhythm, VolumeCheck
+from connectors.collect.watch import TICKER_LAG_MS, Backoff, ClockOffset, Rhythm, VolumeCheck
 
 
 def test_a_busy_stream_is_silent_after_its_floor() -> None:
@@ -40,19 +40,39 @@ def test_the_offset_is_the_least_of_the_last_minute(seen: list[tuple[int, int]])
 
 def test_volume_that_rises_without_trades_tells_of_a_silent_stream() -> None:
     check = VolumeCheck()
-    assert not check.note(0, Decimal(100), None)
-    assert not check.note(1_000, Decimal(101), None)
-    assert not check.note(11_000, Decimal(101), None)
-    assert check.note(11_001, Decimal(101), None)
-    assert check.good_ms == 0
+    check.note(10_000, Decimal(100), None)
+    assert not check.is_missing(10_500, None)
+    check.note(11_000, Decimal(101), None)
+    # No ticker comes any more: the time alone tells.
+    assert not check.is_missing(21_000, None)
+    assert check.is_missing(21_001, None)
+    assert check.good_ms == 10_500 - TICKER_LAG_MS
 
 
 def test_volume_that_falls_or_comes_with_a_trade_is_well() -> None:
     check = VolumeCheck()
     check.note(0, Decimal(100), 0)
-    assert not check.note(60_000, Decimal(90), 0)
-    assert not check.note(61_000, Decimal(95), 60_900)
-    assert not check.note(90_000, Decimal(95), 60_900)
+    check.note(60_000, Decimal(90), 0)
+    assert not check.is_missing(60_000, 0)
+    check.note(61_000, Decimal(95), 60_900)
+    assert not check.is_missing(61_000, 60_900)
+    assert not check.is_missing(90_000, 60_900)
+    assert check.good_ms == 60_900
+
+
+@given(st.integers(1, 200), st.integers(1, 100), st.integers(0, 2_000))
+def test_no_missing_trade_is_called_good(good: int, missing: int, lag_ms: int) -> None:
+    """Trades come each 100 ms, then go on without being told; the ticker lags."""
+    check, last_trade_ms, now_ms = VolumeCheck(), None, 0
+    for number in range(good + missing):
+        now_ms = 10_000 + number * 100
+        if number < good:
+            last_trade_ms = now_ms
+        seen = max(0, number + 1 - lag_ms // 100)
+        check.note(now_ms, Decimal(seen), last_trade_ms)
+        check.is_missing(now_ms, last_trade_ms)
+        first_missing_ms = 10_000 + good * 100
+        assert (check.good_ms or 0) < first_missing_ms
 
 
 def test_waits_double_up_to_a_limit_and_begin_anew() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import ssl
 import struct
@@ -354,7 +355,11 @@ def talk_over_tls(open_connection: Open, certificate: Path, key: Path) -> list[b
             writer.write(frame(TEXT, b"in secret"))
             await reader.read()
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            over.set()
 
+        over = asyncio.Event()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate, key)
         server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
@@ -364,6 +369,8 @@ def talk_over_tls(open_connection: Open, certificate: Path, key: Path) -> list[b
             connection = await open_connection(f"wss://localhost:{port}/ws", heard, Options())
             messages = await heard.until(1)
             connection.close()
+            async with asyncio.timeout(10):
+                await over.wait()
             return messages
         finally:
             server.close()
