@@ -15,7 +15,13 @@ from connectors.collect.past import PastTrades, key_headers
 from connectors.collect.session import MARGIN_MS, Gap, Session, Surroundings
 from connectors.collect.sink import Run
 from connectors.collect.status import StatusLog, log, now_ms
-from connectors.collect.watch import Backoff, ClockOffset, VolumeCheck
+from connectors.collect.watch import (
+    RATE_STEP_SECONDS,
+    Backoff,
+    ClockOffset,
+    RateWatch,
+    VolumeCheck,
+)
 from connectors.postgres.instruments import store, stored
 from connectors.process import metrics
 from connectors.process.budgets import Budgets
@@ -149,6 +155,11 @@ class Feed:
             if names and session.target.kind == "orderbook":
                 session.renew(names, f"a snapshot was asked for: {reason}"[:300])
 
+    @property
+    def clock_offset_ms(self) -> int | None:
+        """The least of receive time minus event time of late, if known."""
+        return self._around.clock.offset_ms
+
     # -- the engine's thread -------------------------------------------------------------------
 
     def take(self) -> list[Run]:
@@ -184,6 +195,7 @@ class Feed:
         self._open_sessions()
         self._spawn(self._watch_pressure())
         self._spawn(self._watch_volumes())
+        self._spawn(self._watch_rates())
         self._spawn(self._ask_klines())
         if self._exchange.collect in ("rest", "both") and self._facts.recent is not None:
             for instrument in self._chosen.values():
@@ -353,6 +365,19 @@ class Feed:
             for session in trades:
                 for name in session.good & self._volumes.keys():
                     self._judge_volume(name, session)
+
+    async def _watch_rates(self) -> None:
+        """Report a connection whose frames become few while those of the others go on."""
+        watch: RateWatch[Session] = RateWatch()
+        while True:
+            await asyncio.sleep(RATE_STEP_SECONDS)
+            for session in watch.note({each: each.frames_in for each in self._sessions}):
+                if isinstance(session, Session):
+                    symbols = [stream.symbol for stream in session.streams.values()]
+                    reason = (
+                        "for 30 s less than a tenth of the usual frames; other connections go on"
+                    )
+                    self._status.report(session.target.kind, "other", symbols, reason)
 
     def _note_volume(self, name: bytes, frame: bytes, session: Session) -> None:
         try:

@@ -4,6 +4,7 @@ A socket cannot be rewound, so nothing is stored: what was received and not yet 
 crash is missing, and is recorded as missing at the next start (:mod:`connectors.collect.ledger`).
 """
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from connectors.collect.feed import Feed
 from connectors.collect.ledger import EMPTY, Ledger, read_ledgers
 from connectors.collect.loop import shared_loop
 from connectors.collect.sink import Run
+from connectors.collect.watch import clock_verdict
 from connectors.process.budgets import Budgets
 from connectors.process.environment import Shard
 from connectors.process.lifecycle import HEART, STOP
@@ -34,6 +36,7 @@ Item = tuple[str, list[Run]]
 BUSY_PAUSE: Final = timedelta(milliseconds=2)
 IDLE_PAUSE: Final = timedelta(milliseconds=5)
 STOP_SECONDS: Final = 10.0
+CLOCK_SECONDS: Final = 10.0
 
 _request: Final = msgspec.json.Decoder(SnapshotRequest).decode
 
@@ -109,9 +112,28 @@ class CollectSource(FixedPartitionedSource[Item, None]):
                 each.result(STOP_SECONDS)
 
     def _listen(self) -> None:
-        """Hear the requests for snapshots, from now on, in a thread of their own."""
+        """Hear the requests for snapshots in a thread of their own, and watch the clocks."""
         thread = threading.Thread(target=self._hear, name="snapshot-requests", daemon=True)
         thread.start()
+        shared_loop().run(self._watch_clocks())
+
+    async def _watch_clocks(self) -> None:
+        """Say whose clock is wrong, each time that the answer changes."""
+        said: tuple[str, list[str]] | None = None
+        while not STOP.is_set:
+            await asyncio.sleep(CLOCK_SECONDS)
+            offsets_ms = {
+                name: min(known)
+                for name, feeds in list(self._feeds.items())
+                if (known := [f.clock_offset_ms for f in feeds if f.clock_offset_ms is not None])
+            }
+            verdict = clock_verdict(offsets_ms)
+            if verdict is not None and verdict != said:
+                whose, names = verdict
+                shown = ", ".join(f"{name} {offsets_ms[name]} ms" for name in names)
+                clock = "this host's clock is behind" if whose == "ours" else "its clock is ahead"
+                log.warning("%s: frames come before they were sent: %s", clock, shown)
+            said = verdict
 
     def _hear(self) -> None:
         quiet = {"log_level": 0, "error_cb": lambda _: None}

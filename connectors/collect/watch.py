@@ -1,14 +1,25 @@
 """Judging silence: each stream against its own rhythm, clocks, volumes. Pure."""
 
 from collections import deque
+from collections.abc import Hashable, Mapping
 from decimal import Decimal
 from statistics import median
-from typing import Final
+from typing import Final, Generic, TypeVar
+
+Name = TypeVar("Name", bound=Hashable)
 
 # How much rarer than usual data must be to be missing.
 _TIMES_THE_USUAL: Final = 20
 _REMEMBERED_GAPS: Final = 32
 _CLOCK_WINDOW_MS: Final = 60_000
+CLOCK_TOLERANCE_MS: Final = 20
+_EXCHANGES_AGAINST_US: Final = 3
+RATE_STEP_SECONDS: Final = 10.0
+_RATE_STEPS: Final = 60
+_RATE_STEPS_KNOWN: Final = 12
+_RATE_STEPS_LOW: Final = 3
+# Of a connection with fewer frames in a step nothing is said.
+_RATE_LEAST: Final = 10
 # A trade comes before the ticker that has it, or soon after.
 _VOLUME_PATIENCE_MS: Final = 10_000
 # How much later than a trade the ticker that has it may come.
@@ -119,6 +130,58 @@ class VolumeCheck:
             self._last_trade_ms = last_trade_ms
             self.good_ms = max(self.good_ms or 0, last_trade_ms)
             self._has_risen_since = False
+
+
+class RateWatch(Generic[Name]):
+    """Frames of each connection of an exchange, in steps of 10 s: one that falls alone is told of.
+
+    A market that goes quiet takes its other connections along; a server that sheds load does not.
+    """
+
+    __slots__ = ("_counts", "_fallen", "_steps")
+
+    def __init__(self) -> None:
+        self._counts: dict[Name, int] = {}
+        self._steps: dict[Name, deque[int]] = {}
+        self._fallen: set[Name] = set()
+
+    def note(self, counts: Mapping[Name, int]) -> set[Name]:
+        """Take in how many frames each had so far; return those that have fallen just now."""
+        for name in self._counts.keys() - counts.keys():
+            del self._steps[name]
+        for name, count in counts.items():
+            steps = self._steps.setdefault(name, deque(maxlen=_RATE_STEPS))
+            if name in self._counts:
+                steps.append(count - self._counts[name])
+        self._counts = dict(counts)
+        judged = {name: self._is_low(steps) for name, steps in self._steps.items()}
+        low = {name for name, is_low in judged.items() if is_low}
+        normal = {name for name, is_low in judged.items() if is_low is False}
+        fallen = low if len(low) == 1 and normal else set()
+        new, self._fallen = fallen - self._fallen, fallen
+        return new
+
+    @staticmethod
+    def _is_low(steps: deque[int]) -> bool | None:
+        """Return whether the last steps are far below the usual; `None`: not known."""
+        if len(steps) < _RATE_STEPS_KNOWN:
+            return None
+        usual = median(steps)
+        if usual < _RATE_LEAST:
+            return None
+        return all(steps[-at] < usual / 10 for at in range(1, _RATE_STEPS_LOW + 1))
+
+
+def clock_verdict(offsets_ms: Mapping[str, int]) -> tuple[str, list[str]] | None:
+    """Return whose clock is wrong, `ours` or `theirs`, and by which exchanges; `None`: nobody's.
+
+    Nothing comes before it was sent: a negative offset is a clock's. Of several exchanges at once
+    it is this host's that is behind.
+    """
+    ahead = sorted(name for name, offset in offsets_ms.items() if offset < -CLOCK_TOLERANCE_MS)
+    if len(ahead) >= _EXCHANGES_AGAINST_US:
+        return "ours", ahead
+    return ("theirs", ahead) if ahead else None
 
 
 class Backoff:

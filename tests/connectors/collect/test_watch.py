@@ -5,7 +5,15 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.collect.watch import TICKER_LAG_MS, Backoff, ClockOffset, Rhythm, VolumeCheck
+from connectors.collect.watch import (
+    TICKER_LAG_MS,
+    Backoff,
+    ClockOffset,
+    RateWatch,
+    Rhythm,
+    VolumeCheck,
+    clock_verdict,
+)
 
 
 def test_a_busy_stream_is_silent_after_its_floor() -> None:
@@ -73,6 +81,37 @@ def test_no_missing_trade_is_called_good(good: int, missing: int, lag_ms: int) -
         check.is_missing(now_ms, last_trade_ms)
         first_missing_ms = 10_000 + good * 100
         assert (check.good_ms or 0) < first_missing_ms
+
+
+def fallen_after(rates: dict[str, list[int]]) -> list[set[str]]:
+    """Return who fell in each step."""
+    watch: RateWatch[str] = RateWatch()
+    counts, found = dict.fromkeys(rates, 0), []
+    watch.note(counts)
+    for step in zip(*rates.values(), strict=True):
+        counts = {name: counts[name] + rate for name, rate in zip(rates, step, strict=True)}
+        found.append(watch.note(counts))
+    return found
+
+
+def test_a_rate_that_falls_alone_is_told_once() -> None:
+    found = fallen_after({"trade": [1_000] * 20 + [99] * 5, "ticker": [500] * 25})
+    assert [step for step, names in enumerate(found) if names] == [22]
+    assert found[22] == {"trade"}
+
+
+def test_rates_that_fall_together_or_were_low_are_well() -> None:
+    assert not any(fallen_after({"trade": [1_000] * 20 + [9] * 5, "ticker": [500] * 20 + [4] * 5}))
+    assert not any(fallen_after({"trade": [9] * 20 + [0] * 5, "ticker": [500] * 25}))
+    assert not any(fallen_after({"trade": [1_000] * 20 + [9] * 5}))
+    assert not any(fallen_after({"trade": [1_000] * 5 + [9] * 3, "ticker": [500] * 8}))
+
+
+def test_negative_offsets_of_many_exchanges_are_our_clock() -> None:
+    assert clock_verdict({"okx": -20, "upbit": 5}) is None
+    assert clock_verdict({"okx": -21, "upbit": 5}) == ("theirs", ["okx"])
+    offsets_ms = {"okx": -21, "upbit": -300, "kraken": -50, "bybit": 9}
+    assert clock_verdict(offsets_ms) == ("ours", ["kraken", "okx", "upbit"])
 
 
 def test_waits_double_up_to_a_limit_and_begin_anew() -> None:
