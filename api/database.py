@@ -78,6 +78,7 @@ class Database:
         *,
         is_wide: bool = False,
         is_health: bool = False,
+        keeps_plan: bool = True,
         deadline_seconds: float = ANSWER_SECONDS,
     ) -> list[Row]:
         """Run a query and make a `row` of the columns of each of its rows.
@@ -88,6 +89,7 @@ class Database:
             row: Takes the columns of a row.
             is_wide: It may read much, and must not keep others waiting.
             is_health: It asks whether the database is well.
+            keeps_plan: The plan of one set of values is good for all others.
             deadline_seconds: When to give up, whatever the server does.
 
         Raises:
@@ -95,7 +97,7 @@ class Database:
             UnavailableError: The database is down or not migrated.
         """
         pool = self._health if is_health else self._wide if is_wide else self._quick
-        fetching = asyncio.ensure_future(pool.fetch(query, parameters, row))
+        fetching = asyncio.ensure_future(pool.fetch(query, parameters, row, keeps_plan=keeps_plan))
         try:
             # The server's own timeout does not help when the network swallows its answer, and to
             # cancel waits for the server as well: that is left to the task.
@@ -152,26 +154,39 @@ class _Pool:
         await self._pool.close()
 
     async def fetch(
-        self, query: LiteralString, parameters: Mapping[str, Any], row: Callable[..., Row]
+        self,
+        query: LiteralString,
+        parameters: Mapping[str, Any],
+        row: Callable[..., Row],
+        *,
+        keeps_plan: bool,
     ) -> list[Row]:
         """Run a query, a second time where its connection had ended while it waited.
 
         To check each connection before it is used would cost every request a round trip.
         """
         try:
-            return await self._fetch(query, parameters, row)
+            return await self._fetch(query, parameters, row, keeps_plan=keeps_plan)
         except _EndedError:
             await self._pool.check()
-            return await self._fetch(query, parameters, row)
+            return await self._fetch(query, parameters, row, keeps_plan=keeps_plan)
 
     async def _fetch(
-        self, query: LiteralString, parameters: Mapping[str, Any], row: Callable[..., Row]
+        self,
+        query: LiteralString,
+        parameters: Mapping[str, Any],
+        row: Callable[..., Row],
+        *,
+        keeps_plan: bool,
     ) -> list[Row]:
         async with self._pool.connection() as connection:
             self._in_use += 1
             try:
                 async with connection.cursor(row_factory=args_row(row)) as cursor:
-                    await cursor.execute(query, parameters)
+                    # Prepared, a statement is planned for no range in particular after a while:
+                    # joins of its rows are then nested loops, 10 times as slow for a day.
+                    prepare = None if keeps_plan else False
+                    await cursor.execute(query, parameters, prepare=prepare)
                     return await cursor.fetchall()
             except psycopg.OperationalError as error:
                 if connection.broken:

@@ -25,7 +25,10 @@ Plans = Callable[[Request[Any, Any, Any], Format], Awaitable[Plan]]
 class Answerer:
     """Answers the questions that plans are made of, in the format that is asked for."""
 
-    def __init__(self, database: Database, pump: Pump, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, pump: Pump, planner: Planner, settings: Settings
+    ) -> None:
+        self.planner = planner
         self._database = database
         self._pump = pump
         self._cache = AnswerCache()
@@ -59,7 +62,11 @@ class Answerer:
         # What a stream must tell to go on from this answer: taken before the answer is read.
         place = self._pump.place
         rows = await self._database.fetch(
-            plan.statement, plan.parameters, plan.row, is_wide=plan.is_wide
+            plan.statement,
+            plan.parameters,
+            plan.row,
+            is_wide=plan.is_wide,
+            keeps_plan=plan.keeps_plan,
         )
         body, next_url = page_body(request, plan, rows)
         body, headers = await encoded(body, coding)
@@ -99,44 +106,40 @@ class Answerer:
 async def taker_volume(
     *,
     request: Request[Any, Any, Any],
-    planner: NamedDependency[Planner],
     answerer: NamedDependency[Answerer],
 ) -> Response[bytes] | Stream:
     """Return what takers bought and sold in each interval."""
-    return await answerer.answer(request, planner.taker_volume)
+    return await answerer.answer(request, answerer.planner.taker_volume)
 
 
 @get(ORDERBOOK, operation_id="orderbookRows")
 async def orderbook(
     *,
     request: Request[Any, Any, Any],
-    planner: NamedDependency[Planner],
     answerer: NamedDependency[Answerer],
 ) -> Response[bytes] | Stream:
     """Return what the order books were like in each interval."""
-    return await answerer.answer(request, planner.orderbook)
+    return await answerer.answer(request, answerer.planner.orderbook)
 
 
 @get(PREMIUM, operation_id="premiumRows")
 async def premium(
     *,
     request: Request[Any, Any, Any],
-    planner: NamedDependency[Planner],
     answerer: NamedDependency[Answerer],
 ) -> Response[bytes] | Stream:
     """Return how much dearer a coin is in Korea, in each interval."""
-    return await answerer.answer(request, planner.premium)
+    return await answerer.answer(request, answerer.planner.premium)
 
 
 @get(COVERAGE, operation_id="coverageRows")
 async def coverage(
     *,
     request: Request[Any, Any, Any],
-    planner: NamedDependency[Planner],
     answerer: NamedDependency[Answerer],
 ) -> Response[bytes] | Stream:
     """Return how much of each interval is there, and known to be whole."""
-    return await answerer.answer(request, planner.coverage)
+    return await answerer.answer(request, answerer.planner.coverage)
 
 
 HANDLERS: Final = (taker_volume, orderbook, premium, coverage)

@@ -13,8 +13,8 @@ from api.v1.cursors import Cursor
 from api.v1.questions import Question
 from api.v1.times import EPOCH
 
-DOLLARS: Final = ("USD", "USDT", "USDC", "FDUSD")
-"""Quotes that count as one US dollar."""
+DOLLARS: Final = ("USD", "USDT", "USDC", "FDUSD", "USDUM", "USDUMX")
+"""Quotes that count as one US dollar: dollars, dollar coins, and what contracts settle both in."""
 MAX_MARKETS: Final = 2_000
 """The most markets that one answer is made of."""
 

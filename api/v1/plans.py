@@ -51,6 +51,7 @@ WIDE_MINUTES: Final = 50_000
 """A question that may read more minutes than this waits among its like."""
 _DEFAULT_BASE: Final = "BTC"
 _MICROSECOND: Final = timedelta(microseconds=1)
+_MINUTE: Final = timedelta(minutes=1)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -64,6 +65,8 @@ class Plan(msgspec.Struct, frozen=True):
     is_wide: bool
     covers_range: bool = True
     """The answer reaches to the end of the range, unless its rows reach the limit."""
+    keeps_plan: bool = False
+    """PostgreSQL may plan the statement once for all ranges: it joins nothing with its rows."""
     resumes_at: datetime | None = None
     """Where the next page begins, if the answer does not reach to the end."""
 
@@ -81,18 +84,21 @@ class Planner:
         question = await self._question(request, TAKER_VOLUME, format_)
         wanted = await self._wanted(question)
         rates = await self._markets.rate_parameters(wanted)
+        has_rates, has_before = bool(rates["rate_codes"]), _has_before(question, len(wanted))
         statement = taker_volume_statement(
             is_minute=question.interval == "1m",
             is_hours=_is_hours(question),
             is_sum=question.aggregate,
             descending=question.sort == "desc",
-            has_rates=bool(rates["rate_codes"]),
+            has_rates=has_rates,
+            has_before=has_before,
             as_of=question.as_of is not None,
             as_float=question.numbers == "float",
         )
         row = TakerVolumeSumRow if question.aggregate else TakerVolumeRow
         parameters = {**market_ranges(question, wanted), **rates}
-        return _plan(TAKER_VOLUME, question, statement, parameters, row, len(wanted))
+        plan = _plan(TAKER_VOLUME, question, statement, parameters, row, len(wanted))
+        return msgspec.structs.replace(plan, keeps_plan=not has_rates and not has_before)
 
     async def orderbook(self, request: Request[Any, Any, Any], format_: Format) -> Plan:
         """Plan `/v1/orderbook`."""
@@ -206,6 +212,14 @@ def _is_hours(question: Question) -> bool:
     return question.interval in {"1h", "4h", "1d"}
 
 
+def _has_before(question: Question, markets: int) -> bool:
+    """Tell whether minutes before a page may count in its running sum."""
+    if question.first - question.anchor >= _MINUTE or question.cursor is not None:
+        return True
+    rows = (question.last - question.first) // question.step * markets
+    return question.sort == "desc" and question.most is not None and rows > question.most
+
+
 def _plan(
     route: str,
     question: Question,
@@ -228,7 +242,7 @@ def _plan(
         "now": question.as_of or utc_now(),
         "notional": question.notional,
         # One more than a page holds tells whether there is another.
-        "limit": question.limit + 1 if question.format == "json" else question.most_rows,
+        "limit": question.limit + 1 if question.format == "json" else question.most,
     }
     is_wide = minutes > WIDE_MINUTES
     return Plan(route, question, statement, {**values, **parameters}, row, is_wide)

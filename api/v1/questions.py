@@ -100,6 +100,11 @@ class Question(msgspec.Struct, frozen=True):
         """The end of the last interval of the range."""
         return max(self.first, first_start(self.end, self.step, self.offset))
 
+    @property
+    def most(self) -> int | None:
+        """The most rows that one answer has; None: all there are."""
+        return self.limit if self.format == "json" else self.most_rows
+
     def identity(self, route: str) -> str:
         """Return a hash of what decides on the rows and their order."""
         return fingerprint(

@@ -4,6 +4,7 @@ One statement answers a question, so that all of an answer is of one moment. Its
 values; the texts that are put together here hold nothing of a request.
 """
 
+from functools import cache
 from typing import Final, LiteralString
 
 from api.v1.rows import (
@@ -207,16 +208,6 @@ methods AS (
                          %(method_inverse)s::boolean[]) AS given (quote, rate_symbol, is_inverse)
 )"""
 
-_NO_RATES: Final[LiteralString] = """
-rates AS (
-    SELECT NULL::text AS symbol, NULL::timestamptz AS time, NULL::numeric AS price,
-           NULL::text AS codes, NULL::timestamptz AS priced_at WHERE false
-),
-methods AS (
-    SELECT NULL::text AS quote, NULL::text AS rate_symbol, NULL::boolean AS is_inverse WHERE false
-)"""
-
-# Dollar coins are taken for a dollar: a rate in them is a rate in dollars.
 _DERIVED: Final[LiteralString] = f"""
 answer AS (
     SELECT page.*, taker_buy_volume - taker_sell_volume AS delta,
@@ -230,7 +221,11 @@ answer AS (
            round((taker_buy_notional + taker_sell_notional) * rate.usd_rate, {DIGITS})
                AS notional_usd,
            rate.usd_rate, rate.usd_rate_source
-    FROM page {{before}}
+    FROM page {{before}} {{rate}}
+)"""
+
+# Dollar coins are taken for a dollar: a rate in them is a rate in dollars.
+_RATE: Final[LiteralString] = """
     LEFT JOIN methods ON methods.quote = split_part(page.symbol, '-', 2)
     LEFT JOIN rates ON rates.symbol = methods.rate_symbol AND rates.time = page.time
     CROSS JOIN LATERAL (
@@ -247,12 +242,21 @@ answer AS (
                         || split_part(page.symbol, '-', 2) || ' against dollars is recorded'
                     ELSE 'none: ' || methods.rate_symbol || ' did not trade within an hour'
                END AS usd_rate_source
-    ) AS rate
-)"""
+    ) AS rate"""
 
-_CVD: Final[LiteralString] = """coalesce(before.cvd, 0)
-               + sum(taker_buy_volume - taker_sell_volume)
-                 OVER (PARTITION BY page.exchange, page.symbol ORDER BY page.time)"""
+# The same where no market says a rate: without joins, the plan is good for every range.
+_PAR: Final[LiteralString] = """
+    CROSS JOIN LATERAL (SELECT split_part(page.symbol, '-', 2) AS quote) AS paid
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN quote = ANY (%(dollars)s) THEN 1 END AS usd_rate,
+               CASE WHEN quote = 'USD' THEN 'USD' WHEN quote = ANY (%(dollars)s) THEN 'par'
+                    ELSE 'none: no market of ' || quote || ' against dollars is recorded'
+               END AS usd_rate_source
+    ) AS rate"""
+
+_CVD: Final[LiteralString] = """sum(taker_buy_volume - taker_sell_volume)
+                 OVER (PARTITION BY page.exchange COLLATE "C", page.symbol COLLATE "C"
+                       ORDER BY page.time ROWS UNBOUNDED PRECEDING)"""
 _JOIN_BEFORE: Final[LiteralString] = """
     LEFT JOIN before ON before.symbol = page.symbol
                      AND before.exchange IS NOT DISTINCT FROM page.exchange"""
@@ -284,6 +288,7 @@ _VERDICT: Final[LiteralString] = """(
 _NO_VERDICT: Final[LiteralString] = "NULL::text"
 
 
+@cache
 def taker_volume_statement(
     *,
     is_minute: bool,
@@ -291,21 +296,36 @@ def taker_volume_statement(
     is_sum: bool,
     descending: bool,
     has_rates: bool,
+    has_before: bool,
     as_of: bool,
     as_float: bool = False,
 ) -> LiteralString:
-    """Return the statement for `/v1/taker-volume`; `is_hours`: intervals are whole hours."""
+    """Return the statement for `/v1/taker-volume`.
+
+    Args:
+        is_minute: Intervals are minutes.
+        is_hours: Intervals are whole hours.
+        is_sum: The exchanges of a symbol are summed.
+        descending: Newest first.
+        has_rates: Some quotes are turned into dollars by other markets.
+        has_before: Minutes before the page may count in the running sum.
+        as_of: As it was at a time.
+        as_float: Numbers are floats.
+    """
     source = AS_OF if as_of else LIVE
     order: LiteralString = "DESC" if descending else "ASC"
     parts_of = _PARTS_OF_HOURS if is_hours and not as_of else _PARTS_OF_MINUTES
     rows = _EACH_MINUTE if is_minute else _EACH_INTERVAL.replace("{minutes}", parts_of)
     row = TakerVolumeSumRow if is_sum else TakerVolumeRow
+    cvd: LiteralString = f"coalesce(before.cvd, 0) + {_CVD}" if has_before else _CVD
     parts = (
         _WANTED,
         (_SUM_PAGE if is_sum else _PAGE).replace("{rows}", rows),
-        _BEFORE.replace("{earlier}", _EARLIER_MINUTES),
-        _RATES if has_rates else _NO_RATES,
-        _DERIVED.replace("{cvd}", _CVD).replace("{before}", _JOIN_BEFORE),
+        *((_BEFORE.replace("{earlier}", _EARLIER_MINUTES),) if has_before else ()),
+        *((_RATES,) if has_rates else ()),
+        _DERIVED.replace("{cvd}", cvd)
+        .replace("{before}", _JOIN_BEFORE if has_before else "")
+        .replace("{rate}", _RATE if has_rates else _PAR),
         _VWAP.replace("{shape}", "exchange, exchanges," if is_sum else "exchange,").replace(
             "{audited}", _VERDICT if is_minute and not (is_sum or as_of) else _NO_VERDICT
         ),
@@ -366,6 +386,7 @@ SELECT {{columns}} FROM answer ORDER BY answer.time {{order}}, answer.base COLLA
 """
 
 
+@cache
 def premium_statement(
     *, is_hours: bool, descending: bool, as_of: bool, as_float: bool = False
 ) -> LiteralString:
@@ -429,6 +450,7 @@ ORDER BY shares.time {order}, shares.exchange COLLATE "C", shares.symbol COLLATE
 """
 
 
+@cache
 def coverage_statement(
     *, is_hours: bool, descending: bool, as_of: bool, as_float: bool = False
 ) -> LiteralString:
@@ -479,6 +501,7 @@ LIMIT %(limit)s
 """
 
 
+@cache
 def incidents_statement(*, descending: bool) -> LiteralString:
     """Return the statement for `/v1/incidents`."""
     return _INCIDENTS.replace("{columns}", selected(IncidentRow)).replace(
@@ -526,6 +549,7 @@ page AS MATERIALIZED (
 )"""
 
 
+@cache
 def events_statement(*, is_log: bool, of_all: bool, has_rates: bool) -> LiteralString:
     """Return the statement for the events of the stream: rows, each behind its place in the log.
 
@@ -536,12 +560,13 @@ def events_statement(*, is_log: bool, of_all: bool, has_rates: bool) -> LiteralS
     """
     logged = _CHANGED.replace("{wanted}", _OF_ALL if of_all else _OF_SOME)
     page = logged if is_log else _ESTIMATES
+    rate = _RATE if has_rates else _PAR
     derived = _DERIVED.replace("{cvd}", "NULL::numeric").replace("{before}", "")
     parts = (
         _WANTED,
         page,
-        (_RATES if has_rates else _NO_RATES).replace("{source}", LIVE),
-        derived,
+        *((_RATES.replace("{source}", LIVE),) if has_rates else ()),
+        derived.replace("{rate}", rate),
         # A minute is told before it is judged.
         _VWAP.replace("{shape}", "xid, seq, exchange,").replace("{audited}", _NO_VERDICT),
     )
@@ -651,6 +676,7 @@ def _slippage(side: LiteralString) -> LiteralString:
     )
 
 
+@cache
 def orderbook_statement(
     *, is_minute: bool, descending: bool, as_of: bool, as_float: bool = False
 ) -> LiteralString:

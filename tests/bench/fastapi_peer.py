@@ -50,6 +50,7 @@ async def rows(exchange: str, symbol: str, start: int, end: int, interval: str) 
         is_sum=False,
         descending=True,
         has_rates=False,
+        has_before=False,
         as_of=False,
     )
     empty: dict[str, Any] = {"method_quotes": [], "method_symbols": [], "method_inverse": []}
