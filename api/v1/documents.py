@@ -67,8 +67,9 @@ _ROUTES: Final[Mapping[str, tuple[str, str, Sequence[type[Any]], str]]] = {
         "Outages of the feeds",
         (IncidentRow,),
         (
-            "When each began, when it ended, and when what was missed had been fetched. By "
-            "default of the last day."
+            "When each began, when it ended, and when what was missed had been fetched; and "
+            "minutes that differ from the exchange's own, until they are mended. By default of the "
+            "last day."
         ),
     ),
     "/v1/ticker": ("tickerRows", "The newest tickers", (TickerRow,), "One for each market."),

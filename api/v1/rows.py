@@ -256,12 +256,16 @@ class CoverageRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class IncidentRow(msgspec.Struct, frozen=True, gc=False):
-    """One outage of one feed."""
+    """One outage of one feed, or minutes in a row that differ from the exchange's own klines."""
 
     exchange: Exchange
     product: str
-    kind: Annotated[str, Meta(description="Of data", examples=["trade"])]
-    event: Annotated[str, Meta(description="How it began", examples=["disconnected"])]
+    kind: Annotated[
+        str, Meta(description="Of data; `audit`: minutes that differ", examples=["trade"])
+    ]
+    event: Annotated[
+        str, Meta(description="How it began; `different` of an audit", examples=["disconnected"])
+    ]
     symbols: Annotated[list[str] | None, Meta(description="Null: all of the feed")]
     from_: Annotated[Time, Meta(description="The last good data before it")] = msgspec.field(
         name="from"

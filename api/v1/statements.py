@@ -468,7 +468,7 @@ _INCIDENTS: Final[LiteralString] = """
 WITH status AS (
     SELECT * FROM feed_status WHERE %(as_of)s::timestamptz IS NULL OR "time" <= %(as_of)s
 ),
-answer AS (
+outages AS (
     SELECT code AS exchange, began.product, began.kind, began.event, began.symbols,
            coalesce(began.last_good, began."time") AS "from",
            coalesce(began.first_good, ended.at) AS until, filled.at AS filled_at, began.reason
@@ -493,10 +493,33 @@ answer AS (
     WHERE began.event IN ('disconnected', 'gap', 'no_data', 'paused')
       AND code = ANY (%(codes)s)
       AND (%(symbols)s::text[] = '{}' OR began.symbols IS NULL OR began.symbols && %(symbols)s)
-)
+),
+-- Minutes that follow each other share a run. A verdict is not kept as it was: as of a time there
+-- is none; one that was mended is no longer among them.
+differing AS (
+    SELECT code, symbol, minute, reason,
+           minute - row_number() OVER (PARTITION BY exchange_id, symbol ORDER BY minute)
+               * interval '1 minute' AS run
+    FROM audit_minute JOIN dim_exch USING (exchange_id)
+    WHERE verdict = 'different' AND minute >= %(from)s - interval '1 minute' AND minute < %(to)s
+      AND %(as_of)s::timestamptz IS NULL AND code = ANY (%(codes)s)
+      AND (%(symbols)s::text[] = '{}' OR symbol = ANY (%(symbols)s))
+),
+differences AS (
+    SELECT code AS exchange,
+           CASE WHEN symbol NOT LIKE '%%-%%-%%' THEN 'spot'
+                WHEN split_part(symbol, '-', 2) = 'USD' THEN 'inverse' ELSE 'linear' END AS product,
+           'audit' AS kind, 'different' AS event, ARRAY[symbol] AS symbols, min(minute) AS "from",
+           max(minute) + interval '1 minute' AS until, NULL::timestamptz AS filled_at,
+           CASE WHEN count(*) > 1 THEN count(*) || ' minutes; in the first, ' ELSE '' END
+               || (array_agg(reason ORDER BY minute))[1] AS reason
+    FROM differing GROUP BY code, symbol, run
+),
+answer AS (SELECT * FROM outages UNION ALL SELECT * FROM differences)
 SELECT {columns} FROM answer
 WHERE answer."from" < %(to)s AND coalesce(answer.until, 'infinity') >= %(from)s
-ORDER BY answer."from" {order}, answer.exchange COLLATE "C", answer.product, answer.kind
+ORDER BY answer."from" {order}, answer.exchange COLLATE "C", answer.product, answer.kind,
+         answer.symbols
 LIMIT %(limit)s
 """
 

@@ -161,3 +161,35 @@ def test_incidents_are_paired_with_their_end(settings: Settings, postgres_dsn: s
         ("disconnected", "04:59Z", None, None),
     ]
     assert rows[1]["symbols"] == ["BTC-KRW"]
+
+
+def test_minutes_that_differ_from_the_exchange_are_incidents(
+    settings: Settings, postgres_dsn: str
+) -> None:
+    prepare(postgres_dsn, settings)
+    verdicts = ["equal", "different", "different", "explained", "unknown", "different", "equal"]
+    reason = "ours minus theirs: volume +1"
+    write_verdicts(postgres_dsn, "okx", "BTC-USDT-PERP", START, verdicts, reason)
+    write_verdicts(postgres_dsn, "upbit", "BTC-KRW", START, ["different"], reason)
+    query = {"from": str(START), "to": str(START + 3_600), "sort": "asc"}
+    with serving(settings, postgres_dsn) as api:
+        rows = api.get("/v1/incidents", params=query).json()["rows"]
+        only = api.get("/v1/incidents", params={**query, "symbol": "BTC-KRW"}).json()["rows"]
+        later = {"from": str(START + 300), "to": str(START + 3_600)}
+        last = api.get("/v1/incidents", params=later).json()["rows"]
+
+    assert {(row["kind"], row["event"], row["filled_at"]) for row in rows} == {
+        ("audit", "different", None)
+    }
+    names = ("exchange", "product", "symbols", "from", "until", "reason")
+    assert [tuple(row[name] for name in names) for row in rows] == [
+        ("upbit", "spot", ["BTC-KRW"], *_span(0, 1), reason),
+        ("okx", "linear", ["BTC-USDT-PERP"], *_span(1, 3), f"2 minutes; in the first, {reason}"),
+        ("okx", "linear", ["BTC-USDT-PERP"], *_span(5, 6), reason),
+    ]
+    assert [row["exchange"] for row in only] == ["upbit"]
+    assert [row["from"] for row in last] == [_span(5, 6)[0]]
+
+
+def _span(first: int, after: int) -> tuple[str, str]:
+    return f"2024-10-23T00:{first:02}:00Z", f"2024-10-23T00:{after:02}:00Z"
