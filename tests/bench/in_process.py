@@ -304,12 +304,12 @@ def _by_hand(trades: int) -> Callable[[], tuple[float, int]]:
 # -- order books and tickers -------------------------------------------------------------------
 
 
-def book_cases() -> list[Case]:
+def book_cases(sources: Sequence[tuple[str, str, str]] = BOOKS) -> list[Case]:
     """Return the cases of order books: read, fold, encode."""
     settings = project_settings()
     return [
         Case("books", name, "", _keeping(settings, feed, recorded(feed, file, "orderbook")))
-        for name, feed, file in BOOKS
+        for name, feed, file in sources
     ]
 
 

@@ -125,6 +125,8 @@ def tickers_fast(frame: bytes) -> list[TickerUpdate] | None:
 
     Figures that are decoded as numbers and checked together take half the time of one by one.
     """
+    if _is_array(frame):  # version 1: failing below would cost it a tenth
+        return None
     try:
         return [_v2_whole_ticker(row) for row in wire.v2_whole_tickers.decode(frame).data]
     except FAILURES:
