@@ -255,7 +255,7 @@ class _Cluster:
         return limits
 
     def set_record_limits(self, limits: Mapping[str, int]) -> None:
-        """Let records of topics be so long."""
+        """Let records of topics be so long, and wait until the broker shows it."""
         if not limits:
             return
         resources = [
@@ -273,6 +273,14 @@ class _Cluster:
         )
         for resource, result in results.items():
             self._done(resource.name, result)
+        deadline = time.monotonic() + self._timeout_seconds
+        while self.record_limits(sorted(limits)) != dict(limits):
+            if time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"{_LIMIT} of topic {min(limits)} was set, but Kafka at {self._servers} does "
+                    f"not show it after {self._timeout_seconds:g} s"
+                )
+            time.sleep(_POLL_SECONDS)
 
     def wait_for(self, topics: Mapping[str, int]) -> dict[str, int]:
         """Wait until the broker that answers has heard of all topics and their partitions."""

@@ -175,11 +175,14 @@ class Coverage:
         return Timeline(known.state() if known else ())
 
     def lose(self, last_good_ms: int, first_good_ms: int) -> None:
-        """Note that the log itself has lost records of all streams between two times."""
+        """Note that the log itself has lost records of all streams between two times.
+
+        This revises no minute: none that the loss touches was final when it was found.
+        """
         for product in PRODUCTS:
             self.apply(
                 FeedStatus(
-                    first_good_ms, "", product, "", "gap", None, last_good_ms, first_good_ms,
+                    last_good_ms, "", product, "", "gap", None, last_good_ms, first_good_ms,
                     "records were deleted unread",
                 )
             )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import IO, Any, LiteralString
 import msgspec
 import psycopg
 import yaml
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from psycopg.rows import dict_row
 
@@ -178,8 +178,7 @@ class Pipeline:
     def records(self, topic: str, partition: int = 0) -> list[Message]:
         """Everything in one partition, in order."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": "test"})
-        where = TopicPartition(topic, partition)
-        low, high = consumer.get_watermark_offsets(where, timeout=10)
+        low, high = _bounds(consumer, TopicPartition(topic, partition))
         consumer.assign([TopicPartition(topic, partition, low)])
         found: list[Message] = []
         while len(found) < high - low:
@@ -197,6 +196,18 @@ class Pipeline:
     def values(self, topic: str, partition: int = 0) -> list[Any]:
         """The JSON values in one partition, in order."""
         return [msgspec.json.decode(m.value() or b"") for m in self.records(topic, partition)]
+
+
+def _bounds(consumer: Consumer, where: TopicPartition) -> tuple[int, int]:
+    """The first offset of a partition and the next one, also from a broker that only just woke."""
+    deadline = time.monotonic() + TOPIC_SECONDS
+    while True:
+        try:
+            return consumer.get_watermark_offsets(where, timeout=10)
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def wait(process: subprocess.Popen[str], seconds: float = RUN_TIMEOUT_SECONDS) -> None:

@@ -44,7 +44,8 @@ def assert_true(
     assert found.keys() == expected.keys()
     for key, values in expected.items():
         names = values.keys() - besides
-        assert {n: found[key][n] for n in names} == {n: values[n] for n in names}, key
+        differs = {n: (found[key][n], values[n]) for n in names if found[key][n] != values[n]}
+        assert not differs, (key, differs)
 
 
 def _busy(rows: Rows) -> Rows:

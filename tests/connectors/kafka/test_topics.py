@@ -144,6 +144,9 @@ def test_dead_letter_topics_follow_raw_topics_that_have_grown(
     resource = ConfigResource(ResourceType.TOPIC, raw, incremental_configs=[larger])
     for done in admin.incremental_alter_configs([resource]).values():
         done.result(10)
+    # The broker may show a change some milliseconds after it says that it was made.
+    while partitions(kafka)[raw] != 5 or limit_of(kafka, raw) != 9_000_000:
+        time.sleep(0.02)
 
     notes = ensure_topics({"bootstrap.servers": kafka}, settings).notes
 
