@@ -621,6 +621,20 @@ def test_a_lost_beginning_of_the_log_makes_older_trades_dead_letters() -> None:
     assert rows[5].buy_count == 2
 
 
+def test_records_lost_in_the_middle_break_minutes_and_revise_none() -> None:
+    flow = Flow()
+    flow.read(records([day(0, "BTC", 1), day(1, "BTC", 2, second=30)]))
+    flow.restart(SETTINGS)
+    flow.reader.lose()
+    flow.read(records([day(minute, "BTC", minute) for minute in range(4, 8)]))
+    flow.finish()
+
+    rows = [(row.minute // 60 - START_MINUTE, row) for row in flow.finals if row.buy_count]
+    assert [(at, row.is_complete, row.revision) for at, row in rows] == [
+        (0, None, 1), (1, False, 1), (4, False, 1), (5, None, 1), (6, None, 1), (7, None, 1),
+    ]  # fmt: skip
+
+
 def test_a_symbol_that_moved_keeps_its_state_when_its_old_partition_retires_it() -> None:
     old, new = TradeReader(SETTINGS, "NE", TOPIC, 0), TradeReader(SETTINGS, "NE", TOPIC, 1)
     flow = Flow()
