@@ -34,15 +34,19 @@ class Budgets:
         Returns:
             0.0 if it was counted, else the seconds to wait before the next try.
         """
-        now_ns = clock.now_ns()
         span_ns = int(seconds * NS_PER_SECOND)
         with self._locked(f"{name}.acts") as file:
-            # An act of the future was counted before the clock was set back.
-            acts = [at for at in _read(file) if now_ns - span_ns < at <= now_ns]
-            if len(acts) >= most:
-                return (acts[-most] + span_ns - now_ns) / NS_PER_SECOND
-            _write(file, [*acts, now_ns])
-        return 0.0
+            # Read under the lock: no act that others have counted is later than this.
+            now_ns = clock.now_ns()
+            found = _read(file)
+            # An act of the future was counted before the clock was set back: at the latest now.
+            acts = [min(at, now_ns) for at in found if now_ns - span_ns < at]
+            if len(acts) < most:
+                _write(file, [*acts, now_ns])
+                return 0.0
+            if acts != found:
+                _write(file, acts)
+            return (acts[-most] + span_ns - now_ns) / NS_PER_SECOND
 
     def ban(self, name: str, seconds: float) -> None:
         """Keep everybody away for a time."""
