@@ -3,12 +3,14 @@
 Each step is short or locks nobody out, may be ended at any time, and is taken up again.
 """
 
+import time
 from collections.abc import Iterator
 from typing import Any, Final, LiteralString
 
 import msgspec
 import psycopg
 from psycopg import sql
+from psycopg.rows import TupleRow
 
 from connectors.postgres.connection import Connection
 
@@ -20,6 +22,11 @@ MINUTES_TABLES: Final = ("taker_volume", "orderbook_minute")
 _FINISHED_AFTER: Final = "2 days"
 _IN_ORDER: Final = "in key order"
 _CUT_ROWS: Final = 10_000
+
+# Less than PostgreSQL's deadlock_timeout (1 s): whoever else waits, it is the swap that gives way.
+_LOCK_TIMEOUT: Final = "500ms"
+_SWAP_TRIES: Final = 60
+_SWAP_PAUSE_S: Final = 1.0
 
 _CUT: Final[LiteralString] = """
 WITH old AS (
@@ -133,7 +140,7 @@ def rewrite_months(connection: Connection) -> Iterator[str]:
 
 
 def _rewrite(connection: Connection, table: str, month: Month) -> None:
-    names = {
+    names: dict[str, sql.Composable] = {
         "parent": sql.Identifier(table),
         "month": sql.Identifier(month.name),
         "copy": sql.Identifier(f"{month.name}_copy"),
@@ -157,11 +164,33 @@ def _rewrite(connection: Connection, table: str, month: Month) -> None:
     changes = sql.SQL(", ").join(
         sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in columns
     )
+    for left in reversed(range(_SWAP_TRIES)):
+        try:
+            _swap(connection, names, changes, began)
+        except psycopg.errors.LockNotAvailable:
+            if not left:
+                raise
+            time.sleep(_SWAP_PAUSE_S)
+        else:
+            return
+
+
+def _swap(
+    connection: Connection,
+    names: dict[str, sql.Composable],
+    changes: sql.Composed,
+    began: TupleRow | None,
+) -> None:
+    """Put the copy, with what changed since it began, in the place of the month.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: Somebody holds a lock; nothing was changed.
+    """
     with connection.transaction():
-        connection.execute("SELECT set_config('lock_timeout', '5s', true)")
-        connection.execute(
-            sql.SQL("LOCK TABLE {month} IN SHARE ROW EXCLUSIVE MODE").format(**names)
-        )
+        connection.execute("SELECT set_config('lock_timeout', %s, true)", [_LOCK_TIMEOUT])
+        # The parent first, as every writer does: one that has it can still finish.
+        for lock in _LOCKS:
+            connection.execute(sql.SQL(lock).format(**names))
         # A transaction that had begun an hour before the copy and still runs is none of ours.
         connection.execute(
             sql.SQL(
@@ -172,7 +201,7 @@ def _rewrite(connection: Connection, table: str, month: Month) -> None:
             ).format(**names, changes=changes),
             began,
         )
-        for statement in _SWAP:
+        for statement in _EXCHANGE:
             connection.execute(sql.SQL(statement).format(**names))
 
 
@@ -188,7 +217,11 @@ _COPY: Final[tuple[LiteralString, ...]] = (
     "CREATE INDEX {brin} ON {copy} USING brin (minute) WITH (pages_per_range = 32)",
     "ANALYZE {copy}",
 )
-_SWAP: Final[tuple[LiteralString, ...]] = (
+_LOCKS: Final[tuple[LiteralString, ...]] = (
+    "LOCK TABLE ONLY {parent} IN SHARE ROW EXCLUSIVE MODE",
+    "LOCK TABLE {month} IN SHARE ROW EXCLUSIVE MODE",
+)
+_EXCHANGE: Final[tuple[LiteralString, ...]] = (
     "ALTER TABLE {parent} DETACH PARTITION {month}",
     "DROP TABLE {month}",
     "ALTER TABLE {copy} RENAME TO {month}",

@@ -1,6 +1,8 @@
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -61,6 +63,30 @@ def test_months_of_before_get_their_index(connection: Connection) -> None:
     assert list(index_months(connection)) == []
 
 
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (
+            "LOCK TABLE ONLY taker_volume IN ROW EXCLUSIVE MODE",
+            "UPDATE taker_volume SET late_trades = late_trades",
+        ),
+        ("SELECT FROM dim_exch", "SELECT FROM taker_volume"),
+    ],
+)
+def test_rewriting_gives_way_to_readers_and_writers(
+    connection: Connection, postgres_dsn: str, first: LiteralString, then: LiteralString
+) -> None:
+    waiting = "SELECT count(*) FROM pg_locks WHERE pid = %s AND NOT granted"
+    with ThreadPoolExecutor(1) as pool, connect(postgres_dsn) as watcher:
+        with connect(postgres_dsn) as other, other.transaction():
+            other.execute(first)
+            rewriting = pool.submit(lambda: list(rewrite_months(connection)))
+            while watcher.execute(waiting, [connection.info.backend_pid]).fetchone() == (0,):
+                assert not rewriting.done()
+            assert other.execute(then).rowcount == 240
+        assert "taker_volume_2024_10" in rewriting.result()
+
+
 def test_a_rewritten_month_has_its_rows_in_order_and_its_late_writes(
     connection: Connection, postgres_dsn: str
 ) -> None:
@@ -77,9 +103,11 @@ def test_a_rewritten_month_has_its_rows_in_order_and_its_late_writes(
     written: list[int] = []
     writer = threading.Thread(target=revise)
     writer.start()
-    rewritten = list(rewrite_months(connection))
-    stop.set()
-    writer.join()
+    try:
+        rewritten = list(rewrite_months(connection))
+    finally:
+        stop.set()
+        writer.join()
     assert "taker_volume_2024_10" in rewritten
     assert list(rewrite_months(connection)) == []
     with psycopg.connect(postgres_dsn) as reader:
