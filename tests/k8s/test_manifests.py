@@ -182,6 +182,20 @@ def test_everything_is_denied_but_what_is_named() -> None:
     assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
+def test_every_manifest_of_the_base_is_applied() -> None:
+    base = yaml.safe_load((K8S / "base" / "kustomization.yaml").read_text())
+    files = {path.name for path in (K8S / "base").glob("*.yaml")} - {"kustomization.yaml"}
+    assert {*base["resources"], "pipeline.yaml"} == files
+
+
+def test_one_maintenance_process_keeps_the_tables() -> None:
+    (found,) = [d for name, d in WORKLOADS if name == "base/maintain.yaml:Deployment/maintain"]
+    assert found["spec"]["replicas"] == 1
+    assert found["spec"]["strategy"] == {"type": "Recreate"}
+    (container,) = found["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["marketflow", "maintain"]
+
+
 def test_no_manifest_of_production_holds_a_secret() -> None:
     for name, document in DOCUMENTS:
         assert document["kind"] != "Secret", name

@@ -20,7 +20,8 @@ HOURS = 5
 expect.set_options(timeout=20_000)
 
 
-@pytest.fixture(scope="session")
+# Of a module: while Playwright runs, nothing else on its thread can start an event loop.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=QUIET)
