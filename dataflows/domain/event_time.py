@@ -9,7 +9,7 @@ is silent: it decides when a row is published as final, and nothing else.
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
-from schemas.times import NS_PER_MINUTE
+from schemas.times import NS_PER_MINUTE, NS_PER_MS, utc_text
 
 # So long after its last trade a symbol has rows of zeros, and state; also the longest horizon.
 QUIET_MINUTES: Final = 24 * 60
@@ -24,6 +24,21 @@ class Limits(NamedTuple):
     lateness_ns: int
     horizon_ns: int
     future_ns: int
+
+
+def future_problem(what: str, time_ns: int, logged_ns: int, future_ns: int) -> str:
+    """Return why a record is refused that is stamped too far ahead of when it was logged.
+
+    Args:
+        what: What is stamped so.
+        time_ns: Its stamp.
+        logged_ns: When its record was logged.
+        future_ns: How far ahead a stamp may be.
+    """
+    return (
+        f"future: {what} at {utc_text(time_ns)}, expected at most {future_ns // NS_PER_MS} ms "
+        f"after its record, {utc_text(logged_ns)}"
+    )
 
 
 class EventTime:

@@ -4,14 +4,15 @@ Every dataflow of raw data begins with this; what it decodes, and what it makes 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
+from dataflows.domain.event_time import future_problem
 from schemas.errors import DecodeError
 from schemas.exchanges import ExchangeDecoder
 from schemas.feeds import Feed
-from schemas.raw import RawMessage, RawRecords
+from schemas.raw import RawMessage, RawRecords, logged_at_ns, received_at_ns
 from schemas.records import DeadLetter, Salvaged
 from schemas.settings import Settings
 
@@ -25,6 +26,7 @@ PROBLEMS_NAMED: Final = 5
 SHORTEST_RUN: Final = 8
 
 T = TypeVar("T")
+S = TypeVar("S", bound="Stamped")
 Decode: TypeAlias = Callable[[bytes, Feed], list[T]]
 DecodeRun: TypeAlias = Callable[[Sequence[bytes], Feed], tuple[list[T], list[int] | None] | None]
 """Decodes many frames of one product at once, much faster than one by one: the records, and how
@@ -70,6 +72,46 @@ class Batch(Generic[T]):
     def refuse(self, message: RawMessage, problem: str) -> None:
         """Note a problem; those of one record make one dead letter."""
         self.refused.setdefault(message.offset(), (message, []))[1].append(problem)
+
+
+class Stamped(Protocol):
+    """A record with the exchange's own time, if the exchange sends one."""
+
+    @property
+    def symbol(self) -> str:
+        """The canonical symbol."""
+        ...
+
+    @property
+    def time_ns(self) -> int | None:
+        """The exchange's time."""
+        ...
+
+
+def with_times(
+    batch: Batch[S], exchange: str, what: str, first_ns: int, now_ns: int, future_ns: int
+) -> Iterator[tuple[RawMessage, S, int]]:
+    """Yield the records of an exchange with the time that counts; refuse those from the future.
+
+    Args:
+        batch: Gets what is refused.
+        exchange: Whose records.
+        what: Names them in dead letters.
+        first_ns: When the first record of the batch to be logged was logged.
+        now_ns: The wall clock, for records that Kafka has not stamped.
+        future_ns: How far a stamp may be ahead of its record.
+    """
+    latest_ns = first_ns + future_ns
+    for message, records in batch.frames[exchange]:
+        for record in records:
+            time_ns = record.time_ns or received_at_ns(message) or now_ns
+            if time_ns > latest_ns:
+                logged_ns = logged_at_ns(message, now_ns)
+                if time_ns > logged_ns + future_ns:
+                    name = f"{what} of {record.symbol}"
+                    batch.refuse(message, future_problem(name, time_ns, logged_ns, future_ns))
+                    continue
+            yield message, record, time_ns
 
 
 def _without_run(decoder: ExchangeDecoder) -> None:

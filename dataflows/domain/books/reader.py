@@ -16,17 +16,17 @@ from dataflows.domain.books.minutes import KEPT_MINUTES
 from dataflows.domain.books.whole import WholeBook, decode_of
 from dataflows.domain.coverage import Coverage, CoverageState, Span, concerns
 from dataflows.domain.event_time import QUIET_MINUTES
-from dataflows.domain.frames import FrameReader
+from dataflows.domain.frames import FrameReader, with_times
 from dataflows.domain.partition import PartitionReader
 from dataflows.domain.states import checked
 from schemas.envelope import is_envelope
 from schemas.errors import DecodeError
 from schemas.feed_status import FeedStatus, decode_feed_status
 from schemas.numbers import exact
-from schemas.raw import RawMessage, first_logged_ns, logged_at_ns, received_at_ns
+from schemas.raw import RawMessage, first_logged_ns
 from schemas.records import BookUpdate, DeadLetter
 from schemas.settings import Settings
-from schemas.times import NS_PER_MINUTE, NS_PER_MS, utc_text
+from schemas.times import NS_PER_MINUTE, NS_PER_MS
 
 STATE_VERSION: Final = 2
 KIND: Final = "orderbook"
@@ -280,18 +280,12 @@ class BookReader(PartitionReader[Item]):
         """
         with exact():
             batch = self._frames.read(messages)
-        latest_ns = first_logged_ns(messages, now_ns) + self._future_ns
-        for exchange, frames in batch.frames.items():
+        first_ns = first_logged_ns(messages, now_ns)
+        for exchange in batch.frames:
             clock = self._clock(exchange)
-            for message, updates in frames:
-                for update in updates:
-                    time_ns = update.time_ns or received_at_ns(message) or now_ns
-                    if time_ns > latest_ns:
-                        logged_ns = logged_at_ns(message, now_ns)
-                        if time_ns > logged_ns + self._future_ns:
-                            batch.refuse(message, self._future(update.symbol, time_ns, logged_ns))
-                            continue
-                    clock.take(time_ns, update, verify=_is_verifiable(update, message))
+            timed = with_times(batch, exchange, "book", first_ns, now_ns, self._future_ns)
+            for message, update, time_ns in timed:
+                clock.take(time_ns, update, verify=_is_verifiable(update, message))
         return [*self._collect(), *self._frames.dead_letters(batch)]
 
     def note(
@@ -361,12 +355,6 @@ class BookReader(PartitionReader[Item]):
         batches = [batch for clock in self._clocks.values() for batch in clock.collect()]
         self.counts["book_updates"] += sum([len(batch.updates) for batch in batches])
         return [(batch.key, batch) for batch in batches]
-
-    def _future(self, symbol: str, time_ns: int, logged_ns: int) -> str:
-        return (
-            f"future: book of {symbol} at {utc_text(time_ns)}, expected at most "
-            f"{self._future_ns // NS_PER_MS} ms after its record, {utc_text(logged_ns)}"
-        )
 
 
 def _upgraded(

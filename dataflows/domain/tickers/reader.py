@@ -4,14 +4,14 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from dataflows.domain.frames import Batch, Decode, FrameReader
+from dataflows.domain.frames import Decode, FrameReader, with_times
 from dataflows.domain.partition import PartitionReader
 from dataflows.domain.tickers.ticker import StampedUpdate, TickerBatch
 from schemas.exchanges import ExchangeDecoder
-from schemas.raw import RawMessage, first_logged_ns, logged_at_ns, received_at_ns
+from schemas.raw import RawMessage, first_logged_ns
 from schemas.records import DeadLetter, TickerUpdate
 from schemas.settings import Settings
-from schemas.times import NS_PER_MS, utc_text
+from schemas.times import NS_PER_MS
 
 Item: TypeAlias = tuple[str, TickerBatch] | tuple[str, DeadLetter]
 """Updates by `<exchange>:<symbol>`, and dead letters by `<topic>/<partition>`."""
@@ -56,20 +56,14 @@ class TickerReader(PartitionReader[Item]):
             now_ns: The wall clock, for records that Kafka has not stamped.
         """
         batch = self._frames.read(messages)
-        latest_ns = first_logged_ns(messages, now_ns) + self._future_ns
+        first_ns = first_logged_ns(messages, now_ns)
         items: list[Item] = []
-        for exchange, frames in batch.frames.items():
+        for exchange in batch.frames:
             updates: defaultdict[str, list[StampedUpdate]] = defaultdict(list)
-            for message, found in frames:
-                for update in found:
-                    time_ns = update.time_ns or received_at_ns(message) or now_ns
-                    if time_ns > latest_ns:
-                        logged_ns = logged_at_ns(message, now_ns)
-                        if time_ns > logged_ns + self._future_ns:
-                            self._refuse(batch, message, update.symbol, time_ns, logged_ns)
-                            continue
-                    self._newest_ns = max(self._newest_ns, time_ns)
-                    updates[update.symbol].append(StampedUpdate(time_ns, update))
+            timed = with_times(batch, exchange, "ticker", first_ns, now_ns, self._future_ns)
+            for _, update, time_ns in timed:
+                self._newest_ns = max(self._newest_ns, time_ns)
+                updates[update.symbol].append(StampedUpdate(time_ns, update))
             self.counts["tickers"] += sum(map(len, updates.values()))
             for symbol, stamped in updates.items():
                 key = f"{exchange}:{symbol}"
@@ -87,20 +81,6 @@ class TickerReader(PartitionReader[Item]):
 
     def state(self) -> None:
         """Return nothing: the offset says where to go on."""
-
-    def _refuse(
-        self,
-        batch: Batch[TickerUpdate],
-        message: RawMessage,
-        symbol: str,
-        time_ns: int,
-        logged_ns: int,
-    ) -> None:
-        batch.refuse(
-            message,
-            f"future: ticker of {symbol} at {utc_text(time_ns)}, expected at most "
-            f"{self._future_ns // NS_PER_MS} ms after its record, {utc_text(logged_ns)}",
-        )
 
 
 def _decode_tickers(decoder: ExchangeDecoder) -> Decode[TickerUpdate]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias, TypeVar
 
 from dataflows.domain.coverage import Coverage, concerns
-from dataflows.domain.event_time import EventTime, Limits
+from dataflows.domain.event_time import EventTime, Limits, future_problem
 from dataflows.domain.trades.minutes import SymbolCoverage, TradeBatch
 from schemas.feed_status import FeedStatus
 from schemas.records import Trade
@@ -237,11 +237,8 @@ class TradeSorter:
                 last_minutes[symbol] = minute_index
 
     def _future(self, trade: Trade, logged_ns: int) -> str:
-        ahead_ms = self._limits.future_ns // NS_PER_MS
-        return (
-            f"future: trade {trade.trade_id} of {trade.symbol} at {utc_text(trade.time_ns)}, "
-            f"expected at most {ahead_ms} ms after its record, {utc_text(logged_ns)}"
-        )
+        what = f"trade {trade.trade_id} of {trade.symbol}"
+        return future_problem(what, trade.time_ns, logged_ns, self._limits.future_ns)
 
     def _too_late(self, trade: Trade) -> str:
         if self.time.oldest_ns > self.time.final_from_ns - self._limits.horizon_ns:
