@@ -15,7 +15,8 @@ from schemas.times import NS_PER_MINUTE, NS_PER_MS, utc_text
 QUIET_MINUTES: Final = 24 * 60
 
 EventTimeState: TypeAlias = tuple[int, int, int, int, int, bool, list[int], dict[str, int]]
-FirstEventTimeState: TypeAlias = tuple[int, int, list[int], dict[str, int]]
+OneMarkState: TypeAlias = tuple[int, int, list[int], dict[str, int]]
+"""Of order books, and of trades in the first version: one mark judges and publishes."""
 
 
 class Limits(NamedTuple):
@@ -87,7 +88,7 @@ class EventTime:
         return cls(limits, state)
 
     @classmethod
-    def from_first_version(cls, limits: Limits, state: FirstEventTimeState) -> "EventTime":
+    def with_one_mark(cls, limits: Limits, state: OneMarkState) -> "EventTime":
         """Return the event time of a state that had one mark for both purposes."""
         newest_ns, final_before, active, last_minutes = state
         known_from = final_before - limits.horizon_ns // NS_PER_MINUTE
@@ -111,6 +112,10 @@ class EventTime:
             self.newest_ns, self.final_before, self.closed_before, self.known_from, self.began,
             self.has_loss, sorted(self.active), dict(self.last_minutes),
         )  # fmt: skip
+
+    def one_mark_state(self) -> OneMarkState:
+        """Return a copy to store where nothing but :meth:`advance` has moved it."""
+        return self.newest_ns, self.final_before, sorted(self.active), dict(self.last_minutes)
 
     def advance(self, time_ns: int) -> bool:
         """Move on to a time of the log and return whether minutes became final."""

@@ -15,7 +15,7 @@ import msgspec
 from dataflows.domain.books.minutes import KEPT_MINUTES
 from dataflows.domain.books.whole import WholeBook, decode_of
 from dataflows.domain.coverage import Coverage, CoverageState, Span, concerns
-from dataflows.domain.event_time import QUIET_MINUTES
+from dataflows.domain.event_time import QUIET_MINUTES, EventTime, Limits, OneMarkState
 from dataflows.domain.frames import FrameReader, with_times
 from dataflows.domain.partition import PartitionReader
 from dataflows.domain.states import checked
@@ -30,8 +30,6 @@ from schemas.times import NS_PER_MINUTE, NS_PER_MS
 
 STATE_VERSION: Final = 2
 KIND: Final = "orderbook"
-
-BookClockState: TypeAlias = tuple[int, int, list[int], dict[str, int]]
 
 
 class StampedBookUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -64,17 +62,20 @@ class BookBatch(NamedTuple):
 Item: TypeAlias = tuple[str, BookBatch] | tuple[str, DeadLetter]
 """Updates by `<exchange>:<symbol>`, and dead letters by `<topic>/<partition>`."""
 ReaderState: TypeAlias = tuple[
-    int, dict[str, BookClockState], dict[str, CoverageState], dict[int, Any]
+    int, dict[str, OneMarkState], dict[str, CoverageState], dict[int, Any]
 ]
 """Version, the clocks and the coverage of the exchanges, the readers of their other partitions."""
 
 
 class BookClock:
-    """Event time of one exchange in one partition.
+    """What one exchange said of its books in one partition, and when.
+
+    Silence makes minutes of books final by itself: a late update counts in the first open one,
+    since the state that it made exists from then on.
 
     Args:
         exchange: The exchange id, for the keys of its symbols.
-        lateness_ns: How far past its end a minute becomes final.
+        limits: How far past its end a minute becomes final.
         coverage: What the collector said of its books' feeds.
         state: What :meth:`state` gave, to go on from there.
     """
@@ -82,56 +83,50 @@ class BookClock:
     def __init__(
         self,
         exchange: str,
-        lateness_ns: int,
+        limits: Limits,
         coverage: Coverage,
-        state: BookClockState | None = None,
+        state: OneMarkState | None = None,
     ) -> None:
+        self.time = EventTime.with_one_mark(limits, state or (0, 0, [], {}))
         self._exchange = exchange
-        self._lateness_ns = lateness_ns
+        self._lateness_ns = limits.lateness_ns
         self._coverage = coverage
         self._to_tell: set[str] = set()
         """Symbols whose coverage is news."""
-        self.newest_ns, final_before, active, last_minutes = state or (0, 0, [], {})
-        self._set_final_before(final_before)
-        self._told_final_before = self._final_before
-        self._active = set(active)
-        self._last_minutes = dict(last_minutes)
         self._updates: defaultdict[str, list[StampedBookUpdate]] = defaultdict(list)
         self._batches: list[BookBatch] = []
 
-    def state(self) -> BookClockState:
+    def state(self) -> OneMarkState:
         """Return a copy to store, of plain values only; call it when everything was collected."""
-        return self.newest_ns, self._final_before, sorted(self._active), dict(self._last_minutes)
+        return self.time.one_mark_state()
 
     def take(self, time_ns: int, update: BookUpdate | WholeBook, *, verify: bool) -> None:
-        """Take an update in; one that is too late for its minute counts in the first open one.
-
-        The state that it made exists from then on, whatever its stamp says.
-        """
-        if time_ns > self.newest_ns:
-            self.newest_ns = time_ns
-            if time_ns >= self._closes_ns and self._advance(time_ns) and self._any_retires():
+        """Take an update in; one that is too late for its minute counts in the first open one."""
+        time = self.time
+        if time_ns > time.newest_ns:
+            time.newest_ns = time_ns
+            if time_ns >= time.next_final_ns and time.advance(time_ns) and self._any_retires():
                 # A book is given up here in the log, not where this batch happens to end.
                 self._close_batch()
-        time_ns = max(time_ns, self._open_since_ns)
-        self._active.add(time_ns // NS_PER_MINUTE)
+        time_ns = max(time_ns, time.final_from_ns)
+        time.active.add(time_ns // NS_PER_MINUTE)
         self._updates[update.symbol].append(StampedBookUpdate(time_ns, update, verify))
 
     def pass_time(self, silent_ns: int) -> None:
         """Move event time on without an update: the exchange has been silent for this long."""
-        self._advance(self.newest_ns + silent_ns)
+        self.time.advance(self.time.newest_ns + silent_ns)
 
     def follow(self, newest_ns: int) -> None:
         """Make minutes final that are so in another partition, while nothing waits in this one."""
-        self._advance(newest_ns)
+        self.time.advance(newest_ns)
 
     def note_active(self, minutes: Iterable[int]) -> None:
         """Note minutes in which the exchange had updates in another partition."""
-        self._active.update(at for at in minutes if at >= self._final_before)
+        self.time.active.update(at for at in minutes if at >= self.time.final_before)
 
     def note(self, status: FeedStatus) -> None:
         """Note a record of `feed-status` that the coverage knows already."""
-        self._to_tell |= {symbol for symbol in self._last_minutes if concerns(status, symbol)}
+        self._to_tell |= {symbol for symbol in self.time.last_minutes if concerns(status, symbol)}
 
     def finish(self, newest_ns: int = 0) -> None:
         """Make every minute final that has an update: there will be no more.
@@ -139,7 +134,8 @@ class BookClock:
         Args:
             newest_ns: Newest time of the exchange in its other partitions.
         """
-        self._advance(max(self.newest_ns, newest_ns) + NS_PER_MINUTE + self._lateness_ns)
+        end_ns = max(self.time.newest_ns, newest_ns) + NS_PER_MINUTE
+        self.time.advance(end_ns + self._lateness_ns)
 
     def collect(self) -> list[BookBatch]:
         """Return a batch of each book that has news: updates, final minutes, coverage."""
@@ -150,18 +146,18 @@ class BookClock:
     def _close_batch(self) -> None:
         updates, self._updates = self._updates, defaultdict(list)
         self._note_last_minutes(updates)
-        active = self._newly_final()
+        active = self.time.report()
         to_tell, self._to_tell = self._to_tell, set()
         symbols = list({**updates, **dict.fromkeys(sorted(to_tell))})
         if active is not None:
-            symbols = list(self._last_minutes)
+            symbols = list(self.time.last_minutes)
         self._batches += [
             BookBatch(
                 f"{self._exchange}:{symbol}",
                 updates.get(symbol, []),
-                self._final_before,
+                self.time.final_before,
                 active or (),
-                self._retires(symbol),
+                self.time.retire(symbol),
                 self._coverage_of(symbol) if symbol in to_tell else None,
             )
             for symbol in symbols
@@ -169,48 +165,20 @@ class BookClock:
 
     def _coverage_of(self, symbol: str) -> list[Span]:
         timeline = self._coverage.timeline(symbol)
-        timeline.forget(self._final_before - KEPT_MINUTES)
+        timeline.forget(self.time.final_before - KEPT_MINUTES)
         return timeline.state()
 
     def _note_last_minutes(self, updates: Mapping[str, list[StampedBookUpdate]]) -> None:
+        last_minutes = self.time.last_minutes
         for symbol, found in updates.items():
-            if self._coverage.is_known and symbol not in self._last_minutes:
+            if self._coverage.is_known and symbol not in last_minutes:
                 self._to_tell.add(symbol)
-            self._last_minutes[symbol] = found[-1].time_ns // NS_PER_MINUTE
+            last_minutes[symbol] = found[-1].time_ns // NS_PER_MINUTE
 
     def _any_retires(self) -> bool:
         self._note_last_minutes(self._updates)
-        oldest = self._final_before - QUIET_MINUTES
-        return any(minute < oldest for minute in self._last_minutes.values())
-
-    def _advance(self, newest_ns: int) -> bool:
-        """Move event time on; return whether minutes became final."""
-        final_before = (newest_ns - self._lateness_ns) // NS_PER_MINUTE
-        if final_before <= self._final_before:
-            return False
-        self._set_final_before(final_before)
-        return True
-
-    def _set_final_before(self, minute: int) -> None:
-        self._final_before = minute
-        self._open_since_ns = minute * NS_PER_MINUTE
-        self._closes_ns = self._open_since_ns + NS_PER_MINUTE + self._lateness_ns
-        """When the first minute that is open becomes final."""
-
-    def _newly_final(self) -> tuple[int, ...] | None:
-        """Return which minutes that became final were active; `None` where none became final."""
-        if self._final_before <= self._told_final_before:
-            return None
-        active = tuple(sorted(at for at in self._active if at < self._final_before))
-        self._active.difference_update(active)
-        self._told_final_before = self._final_before
-        return active
-
-    def _retires(self, symbol: str) -> bool:
-        if self._last_minutes[symbol] >= self._final_before - QUIET_MINUTES:
-            return False
-        del self._last_minutes[symbol]
-        return True
+        oldest = self.time.final_before - QUIET_MINUTES
+        return any(minute < oldest for minute in self.time.last_minutes.values())
 
 
 class BookReader(PartitionReader[Item]):
@@ -237,8 +205,11 @@ class BookReader(PartitionReader[Item]):
     ) -> None:
         times = settings.taker_volume
         self._topic = topic
-        self._lateness_ns = times.lateness_ms * NS_PER_MS
-        self._future_ns = times.future_limit_ms * NS_PER_MS
+        self._limits = Limits(
+            lateness_ns=times.lateness_ms * NS_PER_MS,
+            horizon_ns=KEPT_MINUTES * NS_PER_MINUTE,
+            future_ns=times.future_limit_ms * NS_PER_MS,
+        )
         self._idle_close_ns = times.idle_close_ms * NS_PER_MS
         self._frames: FrameReader[BookUpdate | WholeBook] = FrameReader(
             settings, region, topic, partition, decode_of
@@ -269,7 +240,7 @@ class BookReader(PartitionReader[Item]):
     @property
     def newest_ns(self) -> int:
         """The newest time of an exchange that it has read, 0 for none."""
-        return max((clock.newest_ns for clock in self._clocks.values()), default=0)
+        return max((clock.time.newest_ns for clock in self._clocks.values()), default=0)
 
     def read(self, messages: Sequence[RawMessage], now_ns: int) -> list[Item]:
         """Return what records mean for each book, and the records that mean nothing.
@@ -283,7 +254,7 @@ class BookReader(PartitionReader[Item]):
         first_ns = first_logged_ns(messages, now_ns)
         for exchange in batch.frames:
             clock = self._clock(exchange)
-            timed = with_times(batch, exchange, "book", first_ns, now_ns, self._future_ns)
+            timed = with_times(batch, exchange, "book", first_ns, now_ns, self._limits.future_ns)
             for message, update, time_ns in timed:
                 clock.take(time_ns, update, verify=_is_verifiable(update, message))
         return [*self._collect(), *self._frames.dead_letters(batch)]
@@ -344,10 +315,10 @@ class BookReader(PartitionReader[Item]):
     def _clock(self, exchange: str) -> BookClock:
         return self._clocks.get(exchange) or self._add_clock(exchange)
 
-    def _add_clock(self, exchange: str, state: BookClockState | None = None) -> BookClock:
+    def _add_clock(self, exchange: str, state: OneMarkState | None = None) -> BookClock:
         # A key may name an exchange of another region.
         coverage = self._coverages.setdefault(exchange, Coverage())
-        clock = BookClock(exchange, self._lateness_ns, coverage, state)
+        clock = BookClock(exchange, self._limits, coverage, state)
         self._clocks[exchange] = clock
         return clock
 
@@ -359,7 +330,7 @@ class BookReader(PartitionReader[Item]):
 
 def _upgraded(
     state: Any,
-) -> tuple[dict[str, BookClockState], dict[str, CoverageState], dict[int, Any]]:
+) -> tuple[dict[str, OneMarkState], dict[str, CoverageState], dict[int, Any]]:
     if state is None:
         return {}, {}, {}
     if checked("a reader of order books", state, STATE_VERSION) == 1:

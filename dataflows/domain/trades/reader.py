@@ -192,7 +192,7 @@ class TradeReader(PartitionReader[Item]):
             return {}, {}, False, {}
         if checked("a reader of trades", state, STATE_VERSION) == 1:
             first = {
-                exchange: EventTime.from_first_version(self._limits, time)
+                exchange: EventTime.with_one_mark(self._limits, time)
                 for exchange, time in state[1].items()
             }
             return first, {}, False, {}
