@@ -20,6 +20,7 @@ const HEIGHTS = [4, 2.4, 1.8, 1.5];
 /** A minute that is later than this after its end is missed. */
 const DUE_S = 90;
 const FEW_BARS = 40;
+const RIGHT_OFFSET = 4;
 const CLEAR = "transparent";
 /** Lines of the exchanges, told apart by their labels as well. */
 const LINES = ["#5aabff", "#f5a04c", "#4bc98f", "#d9a8ff", "#f2c14e", "#5cd3d0", "#ff8fb1", "#b0c76a", "#9db0c3", "#e08a6d"];
@@ -148,7 +149,7 @@ export class Chart {
       grid: { vertLines: { color: colours.line, style: 1 }, horzLines: { color: colours.line, style: 1 } },
       crosshair: { mode: 0, vertLine: { color: colours.quiet, labelBackgroundColor: colours.quiet }, horzLine: { color: colours.quiet, labelBackgroundColor: colours.quiet } },
       rightPriceScale: { borderColor: colours.line, minimumWidth: 74 },
-      timeScale: { borderColor: colours.line, timeVisible: true, secondsVisible: false, rightOffset: 4, minBarSpacing: 0.6, fixLeftEdge: true, tickMarkFormatter: format.tick },
+      timeScale: { borderColor: colours.line, timeVisible: true, secondsVisible: false, rightOffset: RIGHT_OFFSET, minBarSpacing: 0.6, fixLeftEdge: true, tickMarkFormatter: format.tick },
       localization: { timeFormatter: format.dayAndClock },
     };
   }
@@ -428,9 +429,10 @@ export class Chart {
     if (place >= 0) scale.setVisibleLogicalRange({ from: place - bars, to: place });
   }
 
-  /** Make few bars wide enough to be seen. @param {number} bars How many there are. */
+  /** Show the newest bars, and few of them wide enough to be seen. @param {number} bars How many there are. */
   widen(bars) {
-    this.chart.timeScale().applyOptions({ barSpacing: bars < FEW_BARS ? 18 : 6 });
+    // A view of few bars leaves much room at their right, which the next view would keep.
+    this.chart.timeScale().applyOptions({ barSpacing: bars < FEW_BARS ? 18 : 6, rightOffset: RIGHT_OFFSET });
   }
 
   get visibleBars() {
@@ -472,11 +474,21 @@ export class Chart {
       const from = place < range.from + 1 ? place - 2 : place - width + 2;
       scale.setVisibleLogicalRange({ from, to: from + width });
     }
-    const price = bar.close ?? this.bars.find((each) => each.close !== null)?.close ?? 0;
-    this.chart.setCrosshairPosition(price, bar.time, this.price);
     // A bar without a price has no crosshair, but it can be read.
     this.chosenTime = bar.time;
     this.write();
+    const price = bar.close ?? this.bars.find((each) => each.close !== null)?.close ?? 0;
+    if (!this.point(price, bar.time)) {
+      // The library scrolls with its next frame: only then there may be prices to point at.
+      requestAnimationFrame(() => { if (this.chosenTime === bar.time) this.point(price, bar.time); });
+    }
+  }
+
+  /** Put the crosshair on a price, if any is visible: without one the library throws. @param {number} price @param {number} time */
+  point(price, time) {
+    if (this.price.priceToCoordinate(price) === null) return false;
+    this.chart.setCrosshairPosition(price, time, this.price);
+    return true;
   }
 
   /** Leave the bar. */
