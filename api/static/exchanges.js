@@ -10,6 +10,27 @@ const LATE_S = 150;
 
 /** @typedef {{state: string, text: string}} Health */
 
+/** @typedef {{audited: number, equal: number, different: number}} Audit Minutes. */
+
+/**
+ * Return for each market how many minutes were held against the exchange's own, and how many differ.
+ * @param {any[]} coverage
+ * @returns {Map<string, Audit>}
+ */
+export function auditsOf(coverage) {
+  /** @type {Map<string, Audit>} */
+  const audits = new Map();
+  for (const row of coverage) {
+    const market = `${row.exchange}:${row.symbol}`;
+    const audit = audits.get(market) ?? { audited: 0, equal: 0, different: 0 };
+    audit.audited += row.audited_minutes;
+    audit.equal += Math.round(Number(row.audited ?? 0) * row.audited_minutes);
+    audit.different += row.different_minutes;
+    audits.set(market, audit);
+  }
+  return audits;
+}
+
 /**
  * Return how a market is: by what its feed says, else by the age of its newest minute.
  * @param {Map<number, any> | undefined} minutes
@@ -67,7 +88,7 @@ export class Exchanges {
       make("td", { class: "number" }), make("td", { class: "number" }),
       make("td", {}, make("span", { class: "sharebar" })), make("td", {}, make("span", { class: "sharebar" })),
       make("td", { class: "number wide" }, make("span"), make("small")),
-      make("td", {}, make("span", { class: "state" }))));
+      make("td", {}, make("span", { class: "state" }), make("small"))));
     this.rows.set(market, row);
     return row;
   }
@@ -76,7 +97,7 @@ export class Exchanges {
    * Show every market of the view, dearest first.
    * @param {import("./data.js").Data} data
    * @param {Map<string, any>} books Newest order book minute of each market.
-   * @param {{name: (market: string) => string, listed: string[], isOut: (market: string) => boolean}} facts
+   * @param {{name: (market: string) => string, listed: string[], audits: Map<string, Audit>, isOut: (market: string) => boolean}} facts
    */
   show(data, books, facts) {
     const reference = priceOf(data.recent.get(data.reference)).dollars;
@@ -94,7 +115,7 @@ export class Exchanges {
     markets.forEach(({ market, price, bps }, place) => {
       const row = this.row(market, facts.name(market));
       if (this.body.children[place] !== row && !row.contains(document.activeElement)) this.body.insertBefore(row, this.body.children[place] ?? null);
-      this.fill(row, market, data, books.get(market), { price, bps, name: facts.name(market), isOut: facts.isOut(market) });
+      this.fill(row, market, data, books.get(market), { price, bps, name: facts.name(market), isOut: facts.isOut(market), audit: facts.audits.get(market) });
     });
     const base = data.view.market.split("-")[0];
     setText(byId("exchanges-note"), data.reference ? say("exchangesNote", { market: `${facts.name(data.reference)} ${data.reference.split(":")[1]}`, base }) : "");
@@ -105,9 +126,9 @@ export class Exchanges {
    * @param {string} market
    * @param {import("./data.js").Data} data
    * @param {any} book
-   * @param {{price: number | null, bps: number | null, name: string, isOut: boolean}} facts
+   * @param {{price: number | null, bps: number | null, name: string, isOut: boolean, audit: Audit | undefined}} facts
    */
-  fill(row, market, data, book, { price, bps, name, isOut }) {
+  fill(row, market, data, book, { price, bps, name, isOut, audit }) {
     const minutes = data.recent.get(market);
     const cells = row.children;
     const isReference = market === data.reference;
@@ -134,5 +155,8 @@ export class Exchanges {
     const state = cells[6].children[0];
     setAttribute(state, "data-state", health.state);
     setText(state, health.text);
+    const share = audit?.audited ? Math.floor((audit.equal / audit.audited) * 1_000) / 10 : null;
+    setText(cells[6].children[1], share === null ? "" : say("auditShare", { share: format.number(share, 1) }));
+    setAttribute(cells[6].children[1], "title", audit?.audited ? say("auditTitle", audit) : "");
   }
 }

@@ -57,7 +57,7 @@ export function showIncidents(incidents, nameOf) {
   body.replaceChildren(...together(incidents).slice(0, MAX_SHOWN).map(([incident, exchanges]) => make("tr", {},
     make("td", {}, format.dayAndClock(toSeconds(incident.from))),
     make("td", {}, exchanges.length > 2 ? say("exchangesCount", { count: exchanges.length }) : exchanges.map(nameOf).join(", "),
-      make("small", {}, exchanges.length > 2 ? exchanges.map(nameOf).join(", ") : `${incident.product} ${incident.kind}`)),
+      make("small", {}, exchanges.length > 2 ? exchanges.map(nameOf).join(", ") : `${incident.kind === "audit" ? incident.symbols[0] : incident.product} ${incident.kind}`)),
     make("td", {}, incident.event, make("small", {}, incident.reason ?? "")),
     make("td", {}, make("span", { class: "state", "data-state": isOpen(incident) ? "bad" : incident.filled_at ? "good" : "late" }, outcome(incident))))));
 }
@@ -73,7 +73,7 @@ function together(incidents) {
   for (const incident of incidents) {
     // To the minute: each feed has seen it by its own last message.
     const minutes = [incident.from, incident.until, incident.filled_at].map((time) => time?.slice(0, 16));
-    const key = JSON.stringify([minutes, incident.event, incident.reason, incident.kind]);
+    const key = JSON.stringify([minutes, incident.event, incident.reason, incident.kind, incident.kind === "audit" && incident.symbols]);
     const group = groups.get(key);
     if (!group) groups.set(key, [incident, [incident.exchange]]);
     else if (!group[1].includes(incident.exchange)) group[1].push(incident.exchange);

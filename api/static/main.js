@@ -5,7 +5,7 @@ import { toSeconds } from "./bars.js";
 import { Chart } from "./chart.js";
 import { asked, Data, marketOf } from "./data.js";
 import { byId, make, setText } from "./dom.js";
-import { Exchanges } from "./exchanges.js";
+import { auditsOf, Exchanges } from "./exchanges.js";
 import { isOpen, showFlows, showIncidents } from "./feeds.js";
 import * as format from "./format.js";
 import { listen, listKeys } from "./keys.js";
@@ -42,6 +42,8 @@ const page = {
   names: new Map(),
   /** @type {Map<string, any>} */
   books: new Map(),
+  /** What the audit says of each market in the last day. @type {Map<string, import("./exchanges.js").Audit>} */
+  audits: new Map(),
   /** @type {number | null} */
   newestTicker: null,
   /** @type {any[]} */
@@ -207,6 +209,9 @@ async function slowly() {
     [rows("/v1/ticker", { ...market, exchange: "all_exchange" }), (found) => {
       page.newestTicker = found.length ? Math.max(...found.map((row) => toSeconds(row.time))) : null;
     }],
+    [rows("/v1/coverage", { ...market, exchange: "all_exchange", from: Math.floor(now - DAY_S), to: Math.ceil(now), interval: "1h" }), (found) => {
+      page.audits = auditsOf(found);
+    }],
     [rows("/v1/incidents", { from: Math.floor(now - DAY_S), to: Math.ceil(now + 60) }), (found) => {
       page.incidents = found;
     }],
@@ -268,6 +273,7 @@ function showSide() {
   const open = page.incidents.filter((row) => isOpen(row) && row.kind === "trade");
   exchanges.show(data, page.books, {
     name: marketName,
+    audits: page.audits,
     listed: page.symbols.filter((row) => isInView(row) && row.last_minute && serverNow() - toSeconds(row.last_minute) < DAY_S).map(marketOf),
     isOut: (market) => open.some((row) => row.exchange === market.split(":")[0] && (!row.symbols || row.symbols.includes(market.split(":")[1]))),
   });

@@ -101,6 +101,11 @@ const TEXTS = {
   none: ["none", "없음"],
   shareSpoken: ["buy {buy}, sell {sell}", "매수 {buy}, 매도 {sell}"],
 
+  auditShare: ["{share}% equal", "{share}% 일치"],
+  auditTitle: [
+    "Of {audited} minutes of the last day held against the exchange's own klines, {equal} are equal and {different} differ without a known reason.",
+    "최근 24시간 거래소 캔들과 대조한 {audited}분 중 {equal}분 일치, {different}분은 원인 없는 차이.",
+  ],
   healthGood: ["live", "정상"],
   healthLate: ["late {time}", "{time} 지연"],
   healthBad: ["outage", "장애"],

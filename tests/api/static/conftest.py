@@ -14,6 +14,7 @@ from tests.api.conftest import new_database
 from tests.api.helpers import prepare, serving
 from tests.api.static.chromium import QUIET, find_browser
 from tests.api.static.market import Market, fill, this_minute, with_outages, write_events
+from tests.api.v1.minutes import write_verdicts
 
 HOURS = 5
 # The machine may be busy; a page that is right answers in a fraction of it.
@@ -50,6 +51,10 @@ def site(services: Environment, settings: Settings) -> Iterator[Site]:
         fill(dsn, market, now - HOURS * 3_600, now)
         with psycopg.connect(dsn) as connection:
             write_events(connection, events)
+        verdicts = ["equal"] * 8 + ["different", "explained"]
+        write_verdicts(
+            dsn, "upbit", "BTC-KRW", now - 1_200, verdicts, "ours minus theirs: volume +1"
+        )
         with serving(settings, dsn) as client:
             yield Site(str(client.base_url), dsn, settings, market)
 

@@ -238,6 +238,14 @@ def test_outages_are_listed_with_their_end(page: Page) -> None:
     expect(rows.filter(has_text="closed by the exchange (1006)")).to_contain_text("Bybit")
 
 
+def test_the_audit_is_shown_beside_its_market_and_among_incidents(page: Page) -> None:
+    health = page.locator('#exchanges tr[data-market="upbit:BTC-KRW"] td').last
+    expect(health.locator("small")).to_have_text(re.compile("80.0%"))
+    expect(health.locator("small")).to_have_attribute("title", re.compile("10 .*8 .*1 "))
+    rows = page.locator("#incidents tbody tr")
+    expect(rows.filter(has_text="ours minus theirs: volume +1")).to_contain_text("BTC-KRW")
+
+
 def test_older_bars_are_loaded_on_scrolling_back(page: Page) -> None:
     page.keyboard.press("3")
     loaded(page)
