@@ -15,6 +15,8 @@ from pathlib import Path
 import httpx
 import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from rich.console import Console
 from rich.table import Table
 
@@ -155,7 +157,11 @@ def _show(console: Console, pipeline: Pipeline) -> None:
             for topic in (region.topics.ticker, region.topics.orderbook, region.topics.trade)
         ],
     }
-    with (pipeline.folder / "bench.log").open("w") as log:
+    AdminClient({"bootstrap.servers": pipeline.bootstrap_servers}).create_topics(
+        [NewTopic(floor_topic, 1)]
+    )[floor_topic].result(timeout=10)
+    log_path = pipeline.folder / "bench.log"
+    with log_path.open("w") as log:
         floor = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.collect", floor_topic],
             env={**pipeline.variables}, stdout=log, stderr=log,
@@ -176,6 +182,7 @@ def _show(console: Console, pipeline: Pipeline) -> None:
             costs = {}
             for name, process in processes.items():
                 count = count_records(pipeline, topics[name]) - before[name][0]
+                assert count, f"{name} collects nothing:\n{log_path.read_text()[-3_000:]}"
                 costs[name] = (_cpu_seconds(process) - before[name][1]) / count * 1e6
                 table.add_row(name, f"{count / SECONDS:,.0f}", f"{costs[name]:.1f}")
             console.print(table)
