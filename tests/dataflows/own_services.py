@@ -1,5 +1,6 @@
 """Services of a test's own, which it may kill, and a pipeline on them."""
 
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from connectors.local.cache import remove
 from connectors.local.stack import Stack
 from connectors.process.environment import Environment
 from connectors.process.probes import Name
@@ -22,10 +24,21 @@ class Ground:
         regions: Iterable[str] = ("NE",),
         services: Sequence[Name] = ("kafka", "postgres"),
     ) -> None:
-        self.stack = Stack(folder / "state", environment={})
-        self.services = Environment.read(self.stack.start(services).variables())
-        self.dsn = self.create_database("outage")
-        self.pipeline = Pipeline(self.services, self.dsn, folder, regions=regions)
+        # Not in the folder: another run of pytest closes its parent to PostgreSQL's own user.
+        self._state = Path(tempfile.mkdtemp(prefix="marketflow-"))
+        self.stack = Stack(self._state, environment={})
+        try:
+            self.services = Environment.read(self.stack.start(services).variables())
+            self.dsn = self.create_database("outage")
+            self.pipeline = Pipeline(self.services, self.dsn, folder, regions=regions)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stops the services and removes their data."""
+        self.stack.stop()
+        remove(self._state)
 
     def create_database(self, name: str) -> str:
         """The URI of a new, empty database."""

@@ -129,7 +129,7 @@ class Soak:
         finally:
             for process in self._processes.values():
                 process.kill()
-            self._ground.stack.stop()
+            self._ground.stop()
         return self._report(time.monotonic() - began)
 
     def _go(self, began: float) -> None:

@@ -63,7 +63,7 @@ def run(minutes: float, rate: float, seed: int) -> None:
             print(", ".join(f"{count} {event}" for event, count in sorted(counts.items())))
             assert whole > broken
         finally:
-            ground.stack.stop()
+            ground.stop()
 
 
 def _break_for(

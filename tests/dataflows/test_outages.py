@@ -25,7 +25,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
     ground = Ground(tmp_path)
     yield ground
     ground.pipeline.kill_all()
-    ground.stack.stop()
+    ground.stop()
 
 
 def ready(port: int) -> Any:
