@@ -157,9 +157,8 @@ def _show(console: Console, pipeline: Pipeline) -> None:
             for topic in (region.topics.ticker, region.topics.orderbook, region.topics.trade)
         ],
     }
-    AdminClient({"bootstrap.servers": pipeline.bootstrap_servers}).create_topics(
-        [NewTopic(floor_topic, 1)]
-    )[floor_topic].result(timeout=10)
+    admin = AdminClient({"bootstrap.servers": pipeline.bootstrap_servers})
+    admin.create_topics([NewTopic(floor_topic, 1)])[floor_topic].result(timeout=10)
     log_path = pipeline.folder / "bench.log"
     with log_path.open("w") as log:
         floor = subprocess.Popen(
