@@ -75,6 +75,8 @@ class EventTime:
         self.last_minutes = dict(last_minutes)
         self._set_final_before(final_before)
         self._reported = (self.final_before, self.closed_before)
+        # Closed minutes that every symbol has been told were active; after a restart, again.
+        self._told: set[int] = set()
         if self.has_loss:
             self.lose()
 
@@ -164,19 +166,20 @@ class EventTime:
         return lost_from_ns, time_ns + self._limits.lateness_ns
 
     def report(self) -> tuple[int, ...] | None:
-        """Return the active minutes to tell every symbol of, `None` if none was closed.
+        """Return the active minutes to tell every symbol of, `None` if there is no news.
 
-        A minute that only the wall clock closed is told again when it is final by the log, since
-        more may have become active until then.
+        A minute that only the wall clock closed is told when something falls into it after all,
+        and again when it is final by the log.
         """
-        final_before, closed_before = self._reported
-        if final_before == self.final_before and closed_before == self.closed_before:
+        final_before, _ = self._reported
+        closed = {at for at in self.active if at < self.closed_before}
+        news = closed - self._told if final_before == self.final_before else closed
+        if not news and self._reported == (self.final_before, self.closed_before):
             return None
         self._reported = (self.final_before, self.closed_before)
-        begin = closed_before if final_before == self.final_before else 0
-        active = tuple(sorted(at for at in self.active if begin <= at < self.closed_before))
         self.active = {at for at in self.active if at >= self.final_before}
-        return active
+        self._told = closed & self.active
+        return tuple(sorted(news))
 
     def retire(self, symbol: str) -> bool:
         """Forget a symbol that has been quiet for so long that nothing of it can show any more."""

@@ -258,7 +258,8 @@ class SymbolMinutes:
         final_before = max(batch.final_before, self._final_before)
         closed_before = max(batch.closed_before, final_before, self._closed_before)
         late = {at for at in batch.active if at < self._final_before and self._was_known(at)}
-        if final_before == self._final_before and closed_before == self._closed_before:
+        has_moved = final_before > self._final_before or closed_before > self._closed_before
+        if not has_moved and not batch.active:
             return late
         finished = {at for at in self._open if at < closed_before} | late
         last = self._last_minute

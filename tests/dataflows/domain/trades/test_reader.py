@@ -572,6 +572,17 @@ def test_neither_silences_nor_kills_show_in_the_rows(
     assert flow.content() == run(log).content()
 
 
+def test_a_trade_in_a_minute_that_silence_closed_makes_it_a_row_of_all() -> None:
+    log = [day(0, "BTC", 1), day(4, "BTC", 2, second=40), day(5, "ETH", 1)]
+    flow = Flow()
+    flow.read(records(log[:2]))
+    flow.idle(seconds=400)
+    flow.read(records(log)[2:])
+    flow.finish()
+
+    assert flow.content() == run(log).content()
+
+
 def test_late_trades_after_the_log_was_read_again_are_in_the_row() -> None:
     """A silence closed the minute; read again, its late trades are in time."""
     flow = Flow()
