@@ -177,14 +177,29 @@ class Pipeline:
 
     def records(self, topic: str, partition: int = 0) -> list[Message]:
         """Everything in one partition, in order."""
+        low, high = self._bounds(TopicPartition(topic, partition))
         consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": "test"})
-        low, high = _bounds(consumer, TopicPartition(topic, partition))
         consumer.assign([TopicPartition(topic, partition, low)])
         found: list[Message] = []
         while len(found) < high - low:
             found += consumer.consume(min(100_000, high - low - len(found)), timeout=10)
         consumer.close()
         return found
+
+    def _bounds(self, where: TopicPartition) -> tuple[int, int]:
+        """The first offset of a partition and the next one, also from a broker that just woke."""
+        deadline = time.monotonic() + TOPIC_SECONDS
+        while True:
+            # A new one each time: it remembers for long that a partition had no leader.
+            consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": "test"})
+            try:
+                return consumer.get_watermark_offsets(where, timeout=10)
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            finally:
+                consumer.close()
 
     def partitions(self, topic: str) -> list[int]:
         """The partitions of a topic."""
@@ -196,18 +211,6 @@ class Pipeline:
     def values(self, topic: str, partition: int = 0) -> list[Any]:
         """The JSON values in one partition, in order."""
         return [msgspec.json.decode(m.value() or b"") for m in self.records(topic, partition)]
-
-
-def _bounds(consumer: Consumer, where: TopicPartition) -> tuple[int, int]:
-    """The first offset of a partition and the next one, also from a broker that only just woke."""
-    deadline = time.monotonic() + TOPIC_SECONDS
-    while True:
-        try:
-            return consumer.get_watermark_offsets(where, timeout=10)
-        except KafkaException:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
 
 
 def wait(process: subprocess.Popen[str], seconds: float = RUN_TIMEOUT_SECONDS) -> None:
