@@ -27,9 +27,9 @@ FEEDS_REMEMBERED: Final = 100_000
 class RawMessage(Protocol):
     """A record as the Kafka client hands it over, so that no copy is made."""
 
-    def key(self) -> bytes | None: ...  # noqa: D102
-    def value(self) -> bytes | None: ...  # noqa: D102
-    def offset(self) -> int | None: ...  # noqa: D102
+    def key(self) -> bytes | None: ...  # noqa: D102  # the client's own
+    def value(self) -> bytes | None: ...  # noqa: D102  # the client's own
+    def offset(self) -> int | None: ...  # noqa: D102  # the client's own
     def headers(self) -> Any: ...  # noqa: D102  # pairs of a str and bytes, or None
     def timestamp(self) -> tuple[int, int]: ...  # noqa: D102  # its kind, 0 for none; milliseconds
 

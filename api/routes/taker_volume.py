@@ -74,7 +74,7 @@ async def taker_volume(
         ),
     ] = None,
     # The handler reads it from the whole query string, which may not hold anything else.
-    symbol: Annotated[  # noqa: ARG001
+    symbol: Annotated[  # noqa: ARG001  # read from the path by hand
         str | None,
         QueryParameter(
             description="Another symbol than the exchange's primary one",

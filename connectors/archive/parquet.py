@@ -60,7 +60,7 @@ def read_parquet(client: "S3Client", bucket: str, key: str) -> list[ArchivedReco
 
 def to_table(records: Sequence[ArchivedRecord], kind: str) -> "pa.Table":
     """Return columns of records, sorted by symbol and then as in the log."""
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415  # few processes need it, and it is slow to import
 
     rows = [(_fields(record.line, kind), record) for record in records]
     rows.sort(key=lambda row: (str(row[0].get("symbol") or ""), row[1]))
@@ -104,7 +104,7 @@ def import_parquet() -> Any:
         SettingsError: It is not installed.
     """
     try:
-        import pyarrow.parquet  # noqa: PLC0415
+        import pyarrow.parquet  # noqa: PLC0415  # few processes need it, and it is slow to import
     except ModuleNotFoundError:
         raise SettingsError(
             "Parquet files need pyarrow, which is not installed: pip install 'marketflow[parquet]'"
@@ -151,7 +151,7 @@ def _decimal(value: Any) -> Decimal | None:
 
 def _decimals(values: Sequence[Decimal | None]) -> "pa.Array":
     """Return an array of the narrowest decimal type that holds all of them exactly."""
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415  # few processes need it, and it is slow to import
 
     scale = whole = 0
     for value in values:

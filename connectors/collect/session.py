@@ -226,7 +226,7 @@ class Session:
             await self._serve(generation)
         finally:
             gauge.dec()
-        await asyncio.sleep(self._backoff.next_seconds(random.random()))  # noqa: S311
+        await asyncio.sleep(self._backoff.next_seconds(random.random()))  # noqa: S311  # jitter
 
     async def _place(self) -> IO[bytes] | None:
         """Take one of the places that an exchange has for an address."""
@@ -248,13 +248,13 @@ class Session:
             )
             if not wait_seconds:
                 break
-            await asyncio.sleep(min(wait_seconds, 30.0) + random.random() / 10)  # noqa: S311
+            await asyncio.sleep(min(wait_seconds, 30.0) + random.random() / 10)  # noqa: S311  # jitter
         generation = Generation(self)
         await generation.open()
         return generation
 
     async def _wait_after(self, error: UnavailableError) -> None:
-        seconds = self._backoff.next_seconds(random.random())  # noqa: S311
+        seconds = self._backoff.next_seconds(random.random())  # noqa: S311  # jitter
         if isinstance(error, RefusedError):
             banned = self.around.facts.ban_seconds.get(error.status, 0.0)
             banned = error.retry_after_seconds or banned

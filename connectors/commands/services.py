@@ -190,7 +190,7 @@ def doctor(folder: Path) -> None:
 
     Exits with 1 when something is broken that the pipeline needs.
     """
-    from connectors.local.doctor import examine  # noqa: PLC0415
+    from connectors.local.doctor import examine  # noqa: PLC0415  # few processes need it, and it is slow to import
 
     findings = examine(Stack(folder))
     for finding in findings:

@@ -48,7 +48,7 @@ class ConnectionErrors:
         hints = {
             KafkaError._AUTHENTICATION: _LOGIN_HINT,  # noqa: SLF001  # the client's own names
             KafkaError.SASL_AUTHENTICATION_FAILED: _LOGIN_HINT,
-            KafkaError._SSL: _TLS_HINT,  # noqa: SLF001
+            KafkaError._SSL: _TLS_HINT,  # noqa: SLF001  # the client's own name
         }
         reason = f"{cause.str()}; {hints.get(cause.code(), _BROKER_HINT)}"
         return UnavailableError(f"Kafka at {self._servers} cannot be reached: {reason}")

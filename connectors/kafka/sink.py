@@ -56,8 +56,8 @@ _GUARANTEES: Final = {
 # A purge is how waiting ends at the deadline.
 _TOO_LATE: Final = (
     KafkaError._MSG_TIMED_OUT,  # noqa: SLF001  # the client's own name for its codes
-    KafkaError._PURGE_QUEUE,  # noqa: SLF001
-    KafkaError._PURGE_INFLIGHT,  # noqa: SLF001
+    KafkaError._PURGE_QUEUE,  # noqa: SLF001  # the client's own name
+    KafkaError._PURGE_INFLIGHT,  # noqa: SLF001  # the client's own name
 )
 # What a topic has against one record, and would have again.
 _REFUSED_RECORD: Final = (
@@ -66,7 +66,7 @@ _REFUSED_RECORD: Final = (
     KafkaError.RECORD_LIST_TOO_LARGE,
     KafkaError.INVALID_RECORD,
 )
-_UNKNOWN_PARTITION: Final = KafkaError._UNKNOWN_PARTITION  # noqa: SLF001
+_UNKNOWN_PARTITION: Final = KafkaError._UNKNOWN_PARTITION  # noqa: SLF001  # the client's own name
 
 # No topic's limit is below it: what is shorter needs no look.
 _LONG_BYTES: Final = 100_000

@@ -284,11 +284,11 @@ class KafkaPartition(StatefulSourcePartition[X, Snapshot]):
     def _handle(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             return
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's own name
             # The end of the log may be past the last record: a transaction's marker has an
             # offset, and what was compacted away had one.
             self._offset = max(self._offset, message.offset() or 0)
-        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
+        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001  # the client's own name
             low, high = watermarks(self._consumer, self._position(self._offset))
             self._offset = self._checked_start(self._offset, low, high)
             self._consumer.assign([self._position(self._offset)])

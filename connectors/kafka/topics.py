@@ -323,7 +323,7 @@ class _Cluster:
 
 _TIMEOUTS: Final = (
     KafkaError._TIMED_OUT,  # noqa: SLF001 - the client's own names for its codes
-    KafkaError._TRANSPORT,  # noqa: SLF001
+    KafkaError._TRANSPORT,  # noqa: SLF001  # the client's own name
     KafkaError.REQUEST_TIMED_OUT,
 )
 

@@ -185,9 +185,9 @@ def _service(name: Name, stack: Stack, environment: Environment) -> Finding:
 
 
 def _topics(environment: Environment) -> tuple[str, list[str]]:
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415  # few processes need it, and it is slow to import
 
-    from connectors.kafka.topics import needed_topics  # noqa: PLC0415
+    from connectors.kafka.topics import needed_topics  # noqa: PLC0415  # few processes need it, and it is slow to import
 
     client = AdminClient({**environment.require_kafka(), "log_level": 0})
     found = client.list_topics(timeout=probes.TIMEOUT_SECONDS).topics
@@ -195,9 +195,9 @@ def _topics(environment: Environment) -> tuple[str, list[str]]:
 
 
 def _tables(environment: Environment) -> tuple[str, list[str]]:
-    import psycopg  # noqa: PLC0415
+    import psycopg  # noqa: PLC0415  # few processes need it, and it is slow to import
 
-    from schemas.migrations import migrations  # noqa: PLC0415
+    from schemas.migrations import migrations  # noqa: PLC0415  # few processes need it, and it is slow to import
 
     applied: set[int] = set()
     timeout_seconds = int(probes.TIMEOUT_SECONDS)

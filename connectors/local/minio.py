@@ -47,7 +47,7 @@ def find_go() -> Path | None:
 
 def go_version(go: Path) -> tuple[int, int]:
     """Give the version of a Go toolchain; zeros when it does not say."""
-    shown = subprocess.run(  # noqa: S603
+    shown = subprocess.run(  # noqa: S603  # our own program
         [go, "version"],
         capture_output=True,
         text=True,
@@ -137,7 +137,7 @@ def _build(work: Path, report: Callable[[str], None]) -> None:
         go = _download_go(scratch / "toolchain")
     report("downloading and compiling")
     nice = shutil.which("nice")
-    compiled = subprocess.run(  # noqa: S603
+    compiled = subprocess.run(  # noqa: S603  # our own program
         [
             # It has minutes, what the user waits for has seconds.
             *([nice, "-n", "10"] if nice else []),
@@ -183,7 +183,7 @@ def _go_environment(target: Path, scratch: Path) -> dict[str, str]:
 
 
 def _download_go(folder: Path) -> Path:
-    installed = subprocess.run(  # noqa: S603
+    installed = subprocess.run(  # noqa: S603  # our own program
         [
             *_installer(),
             f"--target={folder}",

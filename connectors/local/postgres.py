@@ -121,8 +121,8 @@ def dsn(ports: Mapping[str, int], password: str, database: str = _DATABASE) -> s
 
 
 def _create_database(maintenance_dsn: str) -> None:
-    import psycopg  # noqa: PLC0415
-    from psycopg import sql  # noqa: PLC0415
+    import psycopg  # noqa: PLC0415  # few processes need it, and it is slow to import
+    from psycopg import sql  # noqa: PLC0415  # few processes need it, and it is slow to import
 
     with psycopg.connect(maintenance_dsn, autocommit=True) as connection:
         known = "SELECT FROM pg_database WHERE datname = %s"
@@ -142,7 +142,7 @@ def _initialize(programs: Path, folder: Path, *, password: str, user: str | None
     if user is not None:
         shutil.chown(password_file, user)
     try:
-        made = subprocess.run(  # noqa: S603
+        made = subprocess.run(  # noqa: S603  # our own program
             [
                 programs / "initdb",
                 f"--pgdata={unfinished}",
@@ -199,7 +199,7 @@ def _system_user() -> str:
                 "PostgreSQL does not run as root, and there is no `useradd` to make a user for "
                 "it: run as an ordinary user, or name a server of your own in POSTGRES_DSN"
             ) from None
-        subprocess.run(  # noqa: S603
+        subprocess.run(  # noqa: S603  # our own program
             [useradd, "--system", "--user-group", "--shell", "/bin/false", _SYSTEM_USER],
             check=True,
             capture_output=True,

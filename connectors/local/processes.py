@@ -101,7 +101,7 @@ def spawn(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        child = subprocess.Popen(  # noqa: S603
+        child = subprocess.Popen(  # noqa: S603  # our own program
             ["/bin/sh", "-c", _WAIT_THEN_BECOME, "marketflow", *command],
             stdin=subprocess.PIPE,
             stdout=output,
@@ -116,7 +116,7 @@ def spawn(
     # It outlives this process, so nobody waits for it; Popen would warn about that.
     child.returncode = 0
     process = Process(child.pid, psutil.Process(child.pid).create_time())
-    assert child.stdin is not None  # noqa: S101
+    assert child.stdin is not None  # noqa: S101  # it was asked for as a pipe
     with child.stdin as gate:
         record(process)
         gate.write(b"\n")

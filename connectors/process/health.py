@@ -117,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
 
-    def _answer_json(self, is_well: bool, details: dict[str, Any]) -> None:  # noqa: FBT001
+    def _answer_json(self, is_well: bool, details: dict[str, Any]) -> None:  # noqa: FBT001  # it is the value
         status = HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE
         body = {"status": "ok" if is_well else "failing", **details}
         self._answer(status, msgspec.json.encode(body), "application/json")

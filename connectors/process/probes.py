@@ -47,8 +47,8 @@ def kafka_failure(config: Mapping[str, str], timeout_seconds: float = 2.0) -> st
         config: librdkafka's options, `bootstrap.servers` among them.
         timeout_seconds: How long to wait.
     """
-    from confluent_kafka import KafkaException  # noqa: PLC0415
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+    from confluent_kafka import KafkaException  # noqa: PLC0415  # few processes need it, and it is slow to import
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415  # few processes need it, and it is slow to import
 
     reasons: list[str] = []
     options: dict[str, Any] = {
@@ -71,9 +71,9 @@ def kafka_failure(config: Mapping[str, str], timeout_seconds: float = 2.0) -> st
 
 def postgres_failure(dsn: str, timeout_seconds: int = 2) -> str | None:
     """Say why a server there does not answer a query in time; None when it does."""
-    import psycopg  # noqa: PLC0415
+    import psycopg  # noqa: PLC0415  # few processes need it, and it is slow to import
 
-    from connectors.postgres.connection import options_of  # noqa: PLC0415
+    from connectors.postgres.connection import options_of  # noqa: PLC0415  # few processes need it, and it is slow to import
 
     try:
         options_of(dsn)
@@ -86,8 +86,8 @@ def postgres_failure(dsn: str, timeout_seconds: int = 2) -> str | None:
 
 def s3_client(environment: Environment) -> S3Client:
     """Give a client that asks once and does not wait long."""
-    import boto3  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
+    import boto3  # noqa: PLC0415  # few processes need it, and it is slow to import
+    from botocore.config import Config  # noqa: PLC0415  # few processes need it, and it is slow to import
 
     client: S3Client = boto3.client(
         "s3",
@@ -106,7 +106,7 @@ def s3_client(environment: Environment) -> S3Client:
 
 
 def _s3_failure(environment: Environment) -> str | None:
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # few processes need it, and it is slow to import
 
     try:
         # Not a list of all buckets: a key may be limited to this one.
@@ -121,7 +121,7 @@ def _s3_failure(environment: Environment) -> str | None:
 
 
 def _address_of_dsn(dsn: str) -> str:
-    from connectors.postgres.connection import options_of  # noqa: PLC0415
+    from connectors.postgres.connection import options_of  # noqa: PLC0415  # few processes need it, and it is slow to import
 
     try:
         parts = options_of(dsn)

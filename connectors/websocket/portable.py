@@ -115,7 +115,7 @@ class _Connection:
         try:
             while True:
                 await self._is_reading.wait()
-                self._listener.take(await self._inner.recv(decode=False), True)  # noqa: FBT003
+                self._listener.take(await self._inner.recv(decode=False), True)  # noqa: FBT003  # it is the value
         except ConnectionClosed as error:
             said = error.rcvd or error.sent
             self._listener.end(*((int(said.code), said.reason) if said else (_ABNORMAL, "")))

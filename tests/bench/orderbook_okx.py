@@ -53,8 +53,8 @@ class _Data(msgspec.Struct, gc=False):
     asks: list[tuple[Decimal, Decimal, str, str]]
     bids: list[tuple[Decimal, Decimal, str, str]]
     ts: str
-    seqId: int  # noqa: N815
-    prevSeqId: int  # noqa: N815
+    seqId: int  # noqa: N815  # the exchange's name
+    prevSeqId: int  # noqa: N815  # the exchange's name
 
 
 class _Frame(msgspec.Struct, gc=False):

@@ -171,7 +171,7 @@ class Pipeline:
     def rows(self, table: str = "taker_volume", order: str = "exchange_id, symbol, minute") -> Any:
         """All rows of a table as dictionaries, without what a run may do otherwise."""
         with psycopg.connect(self.dsn, row_factory=dict_row) as connection:
-            rows = connection.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall()  # noqa: S608
+            rows = connection.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall()  # noqa: S608  # the test's own words
         volatile = {"created_at", "updated_at", "duplicate_trades"}
         return [{k: v for k, v in row.items() if k not in volatile} for row in rows]
 

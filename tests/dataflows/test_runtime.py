@@ -69,7 +69,7 @@ def test_a_wrong_pipeline_yaml_is_refused_with_file_and_key(tmp_path: Path) -> N
 
 
 def test_a_taken_metrics_port_is_said() -> None:
-    with socket.create_server(("0.0.0.0", 0)) as taken:  # noqa: S104
+    with socket.create_server(("0.0.0.0", 0)) as taken:  # noqa: S104  # every address is taken
         done = start(**COMPLETE, METRICS_PORT=str(taken.getsockname()[1]))
 
     assert done.returncode == 1

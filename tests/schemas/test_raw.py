@@ -78,7 +78,7 @@ def test_a_flood_of_keys_does_not_fill_the_memory(
     for number in range(1_000):
         records.feed(b"binance.linear.%d" % number)
 
-    assert len(records._feeds) <= 10  # noqa: SLF001
+    assert len(records._feeds) <= 10  # noqa: SLF001  # there is no other way to look
 
 
 def test_a_record_was_received_when_its_collector_says_else_when_kafka_stamped_it() -> None:

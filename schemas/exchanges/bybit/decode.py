@@ -84,7 +84,7 @@ def trades_fast(frame: bytes, feed: Feed) -> list[Trade] | None:
             return None
         is_spot = feed.product == "spot"
         for row in decoded.data:  # most frames have one: a comprehension would cost 10 % more
-            trades.append(_trade(row, is_spot))  # noqa: PERF401
+            trades.append(_trade(row, is_spot))  # noqa: PERF401  # the error of a row is its own
     except FAILURES:
         return None
     return trades

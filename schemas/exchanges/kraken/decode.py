@@ -462,7 +462,7 @@ def _last_of(today_and_24h: list[Raw], path: str) -> Decimal | None:
     return figure(today_and_24h[1], f"{path}[1]")
 
 
-def _v2_book_update(book: wire.V2Book, is_snapshot: bool) -> BookUpdate:  # noqa: FBT001
+def _v2_book_update(book: wire.V2Book, is_snapshot: bool) -> BookUpdate:  # noqa: FBT001  # it is the value
     levels = full_levels if is_snapshot else changed_levels
     size = max(len(book.bids), len(book.asks))
     is_full = is_snapshot and size in DEPTHS
@@ -501,7 +501,7 @@ def _v1_book_update(elements: list[Raw]) -> BookUpdate:
     )
 
 
-def _v1_levels(rows: list[wire.V1Level], is_snapshot: bool, path: str) -> list[Level]:  # noqa: FBT001
+def _v1_levels(rows: list[wire.V1Level], is_snapshot: bool, path: str) -> list[Level]:  # noqa: FBT001  # it is the value
     levels = full_levels if is_snapshot else changed_levels
     return levels([(row.price, row.volume) for row in rows], path)
 

@@ -276,7 +276,7 @@ def with_outages(now: int, seed: int = 7) -> tuple[Market, list[Event]]:
 
 def main() -> None:
     """Fill the database of POSTGRES_DSN with a market, and keep it moving."""
-    from connectors.process.environment import Environment, load_settings  # noqa: PLC0415
+    from connectors.process.environment import Environment, load_settings  # noqa: PLC0415  # few processes need it, and it is slow to import
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=float, default=30)

@@ -73,7 +73,7 @@ class Pipeline:
                     if error is None:
                         found[place].append(message)
                     else:
-                        assert error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001
+                        assert error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001  # the client's own name
                         ended.add(place)
         finally:
             consumer.close()

@@ -306,7 +306,7 @@ def test_an_unreachable_broker_is_said_in_time(tmp_path: Path) -> None:
 
 def test_dead_letters_are_counted_by_exchange_and_reason() -> None:
     def counted(why: str) -> float:
-        return float(metrics.DEAD_LETTERS.labels("nobody", why)._value.get())  # noqa: SLF001
+        return float(metrics.DEAD_LETTERS.labels("nobody", why)._value.get())  # noqa: SLF001  # there is no other way to look
 
     for error in ("nobody: expected JSON", "late: trade 1", "future: book of X", "late: trade 2"):
         refused = DeadLetter("t", 0, 1, b"k", b"v", [], error, "decode", "nobody")

@@ -176,7 +176,7 @@ def test_offsets_deleted_unread_are_counted_and_reading_goes_on_behind_them(
     partition = part(kafka, topic, (1, 2, 2))
 
     assert read(partition, 4) == numbered(4, 6)
-    assert metrics.LOST_OFFSETS.labels(topic, "0")._value.get() == 4  # noqa: SLF001
+    assert metrics.LOST_OFFSETS.labels(topic, "0")._value.get() == 4  # noqa: SLF001  # there is no other way to look
     assert "lost offsets 2 to 5 (4 records)" in caplog.text
 
 

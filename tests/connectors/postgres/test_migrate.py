@@ -228,7 +228,7 @@ def test_a_role_without_rights_over_roles_migrates_without_the_reader(postgres_d
                 sql.Identifier(connection.info.dbname), sql.Identifier(owner)
             )
         )
-    dsn = psycopg.conninfo.make_conninfo(postgres_dsn, user=owner, password="plain")  # noqa: S106
+    dsn = psycopg.conninfo.make_conninfo(postgres_dsn, user=owner, password="plain")  # noqa: S106  # a role of the test
 
     assert len(migrate(dsn)) == len(migrations())
 

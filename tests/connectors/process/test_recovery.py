@@ -62,7 +62,7 @@ def test_a_store_that_was_not_made_whole_is_made_anew(store: Path) -> None:
 
 
 def test_a_killed_creation_leaves_no_half_store(tmp_path: Path) -> None:
-    program = f"from pathlib import Path; from connectors.process.recovery import make_store\nmake_store(Path({str(tmp_path / 'store')!r}))"  # noqa: E501
+    program = f"from pathlib import Path; from connectors.process.recovery import make_store\nmake_store(Path({str(tmp_path / 'store')!r}))"  # noqa: E501  # one program
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     while process.poll() is None and not [*tmp_path.glob(".store.*/part-0.sqlite3")]:
         time.sleep(0.001)

@@ -49,7 +49,7 @@ class Peer:
             for line in self.head.split(b"\r\n")
             if line.lower().startswith(b"sec-websocket-key")
         )
-        proof = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()  # noqa: S324
+        proof = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()  # noqa: S324  # what RFC 6455 asks for
         self.writer.write(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + base64.b64encode(proof) + b"\r\n\r\n"

@@ -154,7 +154,7 @@ def frames_of(steps: Iterable[tuple[Pairs, Pairs, bool, int]]) -> list[bytes]:
     for bids, asks, is_sorted, seconds in steps:
         second += seconds
         if is_sorted:
-            bids, asks = sorted(bids, reverse=True), sorted(asks)  # noqa: PLW2901
+            bids, asks = sorted(bids, reverse=True), sorted(asks)  # noqa: PLW2901  # the sorted ones
         frames.append(frame_of(bids, asks, second))
     return frames
 

@@ -21,7 +21,7 @@ NOW_NS = START_NS + 3_600 * MINUTE_NS
 def trade(symbol: str, number: int, second: float, size: str = "1") -> Trade:
     time_ns = START_NS + int(second * 1_000_000_000)
     value = Decimal(size)
-    return Trade(symbol, number, time_ns, True, Decimal(2), value, 2 * value)  # noqa: FBT003
+    return Trade(symbol, number, time_ns, True, Decimal(2), value, 2 * value)  # noqa: FBT003  # it is the value
 
 
 def end_of(minute: int) -> int:

@@ -20,7 +20,7 @@ ONE = Decimal(1)
 
 def at(second: float, symbol: str = "A") -> Trade:
     time_ns = START_NS + int(second * SECOND_NS)
-    return Trade(symbol, time_ns, time_ns, True, ONE, ONE, ONE)  # noqa: FBT003
+    return Trade(symbol, time_ns, time_ns, True, ONE, ONE, ONE)  # noqa: FBT003  # it is the value
 
 
 def sorter(state: EventTimeState | None = None) -> TradeSorter:
