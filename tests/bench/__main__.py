@@ -12,7 +12,7 @@ from rich.table import Table
 
 from connectors.local.stack import Stack, state_folder
 from connectors.process.environment import checkout
-from tests.bench import api, dashboard, in_process, peers
+from tests.bench import api, collect, dashboard, in_process, peers
 from tests.bench.own_services import Ground, measure, prepare
 
 # Records of a run, so many that its start does not count, and of how many symbols.
@@ -42,6 +42,7 @@ def main(names: tuple[str, ...], count: int | None, rounds: int | None, path: Pa
         _measure_flows(console, flows, count, rounds or ROUNDS)
     if not names:
         peers.show(console)
+        collect.show(console)
         dashboard.show(console)
         api.show(console)
 
