@@ -139,7 +139,7 @@ _times: Final = msgspec.json.Decoder(_Times)
 
 
 def log_record(offset: int, key: bytes | None, value: bytes | None, logged_ms: int) -> LogRecord:
-    """Return one record of a processed topic; what cannot be read is archived all the same.
+    """Return one record of a processed topic, also of one that cannot be read.
 
     Args:
         offset: In its partition.

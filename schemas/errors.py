@@ -1,4 +1,4 @@
-"""The error tree of the whole project; what each leaf asks of its catcher stands beside it.
+"""The error tree of the whole project, with what each leaf asks of its catcher.
 
 ::
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from schemas.errors import DecodeError
+from schemas.records import Product
 
 # With room for `-PERP` or a date: the longest names listed anywhere (`1000000BABYDOGE`, Korean
 # test markets) have 15 letters.
@@ -70,6 +71,15 @@ def dated(base: str, quote: str, yymmdd: str) -> str:
     if _DAY.fullmatch(yymmdd) is None or not _in_calendar(yymmdd):
         raise DecodeError(f"expiry {yymmdd[:40]!r}: expected a day as YYMMDD")
     return _bounded(f"{currency(base)}-{currency(quote)}-{yymmdd}")
+
+
+def product_of(symbol: str) -> Product:
+    """Return the product of a canonical symbol: contracts quoted in US dollars are inverse."""
+    _, _, rest = symbol.partition("-")
+    quote, _, contract = rest.partition("-")
+    if not contract:
+        return "spot"
+    return "inverse" if quote == "USD" else "linear"
 
 
 def _in_calendar(yymmdd: str) -> bool:

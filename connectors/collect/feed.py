@@ -113,7 +113,7 @@ class Feed:
         self._snapshots_ms: dict[str, int] = {}
         self._polled_until_ms: dict[str, int] = {}
         self.epochs = 0
-        """Counted by the engine's thread; what was queued two ago is in Kafka."""
+        """Epochs that the engine has ended: what was queued two of them ago is in Kafka."""
         region = settings.region_of(exchange)
         self._topics: dict[str, str] = {
             "ticker": region.topics.ticker,

@@ -16,7 +16,6 @@ from connectors.process import clock
 from connectors.process.environment import Environment, load_settings
 from connectors.rest.klines import KlineHistory
 from dataflows.domain.audit.judge import judge
-from dataflows.operators.audit import conventions_of
 from schemas.errors import DecodeError, SettingsError, UnavailableError
 from schemas.exchanges import EXCHANGES
 from schemas.klines import Kline
@@ -133,7 +132,7 @@ def _rows(
 def _judge(
     exchange: str, symbol: str, rows: dict[int, TakerVolume], klines: list[Kline]
 ) -> list[AuditMinute]:
-    conventions = conventions_of(exchange, symbol)
+    conventions = EXCHANGES[exchange].kline_conventions(symbol)
     theirs = {kline.minute_s: kline for kline in klines}
     return [
         judge(exchange, symbol, rows.get(minute_s), theirs.get(minute_s), conventions)

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from schemas.feed_status import FeedStatus
 from schemas.records import Product
+from schemas.symbols import product_of
 from schemas.times import NS_PER_MINUTE, NS_PER_MS
 
 MS_PER_MINUTE: Final = NS_PER_MINUTE // NS_PER_MS
@@ -214,14 +215,6 @@ def concerns(status: FeedStatus, symbol: str) -> bool:
     if status.symbols is None:
         return product_of(symbol) == status.product
     return symbol in status.symbols
-
-
-def product_of(symbol: str) -> str:
-    """Return the product of a canonical symbol: contracts quoted in US dollars are inverse."""
-    _, quote, *contract = symbol.split("-")
-    if not contract:
-        return "spot"
-    return "inverse" if quote == "USD" else "linear"
 
 
 def _start(span: Span) -> int:

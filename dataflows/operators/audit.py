@@ -14,8 +14,7 @@ from dataflows.domain.audit.reader import AuditBatch
 from dataflows.domain.audit.symbol import AuditState, SymbolAudit
 from dataflows.operators.keys import split_key
 from schemas.exchanges import EXCHANGES
-from schemas.klines import KlineConventions
-from schemas.records import AuditMinute, Product
+from schemas.records import AuditMinute
 
 log: Final = logging.getLogger("marketflow.audit")
 
@@ -55,18 +54,9 @@ class AuditLogic(StatefulBatchLogic[AuditBatch, list[AuditMinute], KeyedAuditSta
     def _open(self, key: str, state: AuditState | None = None) -> SymbolAudit:
         self._key = key
         exchange, symbol = split_key(key)
-        self._audit = SymbolAudit(exchange, symbol, conventions_of(exchange, symbol), state)
+        conventions = EXCHANGES[exchange].kline_conventions(symbol)
+        self._audit = SymbolAudit(exchange, symbol, conventions, state)
         return self._audit
-
-
-def conventions_of(exchange: str, symbol: str) -> KlineConventions:
-    """Return how an exchange counts the klines of a market."""
-    source = EXCHANGES[exchange].klines
-    product: Product = "spot"
-    if symbol.count("-") > 1:
-        product = "inverse" if symbol.split("-")[1] == "USD" else "linear"
-    found = source and source.conventions.get(product)
-    return found or KlineConventions()
 
 
 @operator

@@ -1,13 +1,16 @@
 """What Upbit's and Bithumb's subscriptions have in common."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import uuid4
 
 import msgspec
 
+from schemas.instruments import Instrument, Row, decimal_of, instruments_of
+from schemas.records import Product
 from schemas.subscriptions import Reply, Stream, Target, message_of
+from schemas.symbols import spot
 
 DATA: Final = re.compile(rb'"(?:code|cd)":"([^"]+)"')
 
@@ -36,3 +39,20 @@ def read(frame: bytes) -> Reply:
     if "error" in message:
         return Reply("refused", None, str(message["error"])[:300])
     return Reply("other")
+
+
+def instruments(
+    product: Product, rows: list[Row], turnover: Mapping[str, object]
+) -> list[Instrument]:
+    """Return the instruments of a list of markets, with the turnover of those that have one."""
+
+    def make(row: Row) -> Instrument:
+        quote, _, base = str(row["market"]).partition("-")
+        return Instrument(
+            product=product,
+            native_symbol=row["market"],
+            symbol=spot(base, quote),
+            turnover=decimal_of(turnover.get(row["market"])),
+        )
+
+    return instruments_of(rows, make)

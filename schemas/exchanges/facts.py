@@ -9,7 +9,7 @@ import msgspec
 from schemas.errors import SettingsError
 from schemas.feeds import Feed
 from schemas.histories import History, Market
-from schemas.klines import Kline, KlineSource
+from schemas.klines import Kline, KlineConventions, KlineSource
 from schemas.records import (
     BookColumns,
     BookUpdate,
@@ -21,6 +21,7 @@ from schemas.records import (
     TradeRun,
 )
 from schemas.subscriptions import Subscriptions
+from schemas.symbols import product_of
 
 
 def nothing(frame: bytes, feed: Feed) -> list[Any]:
@@ -151,7 +152,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
         """
         base, _, rest = symbol.partition("-")
         quote, _, contract = rest.partition("-")
-        product: Product = "spot" if not contract else "inverse" if quote == "USD" else "linear"
+        product = product_of(symbol)
         form = self.native_symbols.get(product)
         if not base or not quote or form is None or contract not in ("", "PERP"):
             raise SettingsError(
@@ -161,3 +162,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
         names = self.native_currencies
         native = form.format(base=names.get(base, base), quote=names.get(quote, quote))
         return Market(symbol, product, native.lower() if self.is_lower_case else native)
+
+    def kline_conventions(self, symbol: str) -> KlineConventions:
+        """Return how the exchange counts the klines of a canonical symbol."""
+        found = self.klines and self.klines.conventions.get(product_of(symbol))
+        return found or KlineConventions()

@@ -214,7 +214,7 @@ class Pipeline:
 
 
 def wait(process: subprocess.Popen[str], seconds: float = RUN_TIMEOUT_SECONDS) -> None:
-    """Waits for a process that must end well; what it printed otherwise."""
+    """Wait for a process that must end well, and show what it printed if it did not."""
     try:
         output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:

@@ -1,5 +1,6 @@
 """What all dialects share: connections, requests, answers, and how channels are opened."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
@@ -60,7 +61,7 @@ class Answer(NamedTuple):
     headers: dict[str, str] = {}  # noqa: RUF012  # a NamedTuple's field, never changed
 
 
-class Venue:
+class Venue(ABC):
     """One exchange: its channels, its answers, its ways to refuse.
 
     Args:
@@ -91,20 +92,20 @@ class Venue:
 
     # -- connections ---------------------------------------------------------------------------
 
-    def greet(self, connection: Connection) -> None:
+    def greet(self, connection: Connection) -> None:  # noqa: B027  # not every exchange does
         """Say what is said to a new connection."""
 
+    @abstractmethod
     def receive(self, connection: Connection, message: bytes) -> None:
         """Answer a message of a client."""
-        raise NotImplementedError
 
-    def watch(self, connection: Connection) -> None:
+    def watch(self, connection: Connection) -> None:  # noqa: B027  # not every exchange does
         """Look at a connection once a second: heartbeats, and the silence that ends it."""
 
-    def ponged(self, connection: Connection, payload: bytes) -> None:
+    def ponged(self, connection: Connection, payload: bytes) -> None:  # noqa: B027  # not every exchange does
         """Take the answer to a server's ping."""
 
-    def announce(self, connection: Connection) -> None:
+    def announce(self, connection: Connection) -> None:  # noqa: B027  # not every exchange does
         """Say that the connection will be ended, where this exchange does."""
 
     def say(self, connection: Connection, message: Any) -> None:
@@ -146,17 +147,17 @@ class Venue:
 
     # -- channels ------------------------------------------------------------------------------
 
+    @abstractmethod
     def trade_frames(self, stream: Stream, fills: Sequence[Fill]) -> Iterable[bytes]:
         """Return the messages of what was traded."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ticker_frames(self, stream: Stream) -> Iterable[bytes]:
         """Return the messages of the ticker as it is now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def book_frames(self, stream: Stream) -> Iterable[bytes]:
         """Return the messages of what changed in the book since the last ones."""
-        raise NotImplementedError
 
     def kline_frames(self, stream: Stream) -> Iterable[bytes]:
         """Return the messages of the running minute."""
@@ -175,9 +176,9 @@ class Venue:
 
     # -- REST ----------------------------------------------------------------------------------
 
+    @abstractmethod
     def rest(self, request: Request) -> Answer:
         """Answer a request."""
-        raise NotImplementedError
 
     def refuse(self, status: int, retry_after_s: int) -> Answer:
         """Answer as an exchange does that wants no more requests."""

@@ -7,10 +7,9 @@ from typing import Final
 
 from schemas.exchanges import _upbit_subscribe as common
 from schemas.histories import Request
-from schemas.instruments import Instrument, Listing, Row, decimal_of, instruments_of, rows_of
+from schemas.instruments import Listing, rows_of
 from schemas.records import Product
 from schemas.subscriptions import Budget, Subscriptions
-from schemas.symbols import spot
 
 
 def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT001  # one interface
@@ -23,17 +22,7 @@ def instruments(product: Product, with_turnover: bool) -> Listing:  # noqa: FBT0
         quotes = ",".join(sorted({market.partition("-")[0] for market in markets}))
         body = yield Request("/v1/ticker/all", {"quote_currencies": quotes}, has_trades=False)
         turnover = {str(row["market"]): row.get("acc_trade_price_24h") for row in rows_of(body)}
-
-    def make(row: Row) -> Instrument:
-        quote, _, base = str(row["market"]).partition("-")
-        return Instrument(
-            product=product,
-            native_symbol=row["market"],
-            symbol=spot(base, quote),
-            turnover=decimal_of(turnover.get(row["market"])),
-        )
-
-    return instruments_of(rows, make)
+    return common.instruments(product, rows, turnover)
 
 
 SUBSCRIPTIONS: Final = Subscriptions(

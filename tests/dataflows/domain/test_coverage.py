@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from dataflows.domain.coverage import Coverage, Timeline, Verdict, concerns, product_of
+from dataflows.domain.coverage import Coverage, Timeline, Verdict, concerns
 from schemas.feed_status import FeedStatus
+from schemas.symbols import product_of
 
 AT = 28_827_980
 START_MS = AT * 60_000

@@ -8,7 +8,6 @@ import pytest
 from connectors.simulator.simulation import Simulation
 from dataflows.domain.audit.judge import judge
 from dataflows.domain.trades.recount import Recount
-from dataflows.operators.audit import conventions_of
 from schemas.exchanges import EXCHANGES, decoder_of, subscriptions_of
 from schemas.klines import Kline
 from schemas.records import AuditMinute, Product, Trade
@@ -42,7 +41,7 @@ class Minute(msgspec.Struct):
         recount = Recount(self.exchange, start_ns, {}, set())
         rows = recount.fold(trades, end_ns, end_ns)
         row = next((row for row in rows if row.minute == self.start_s), None)
-        conventions = conventions_of(self.exchange, self.symbol)
+        conventions = EXCHANGES[self.exchange].kline_conventions(self.symbol)
         return judge(self.exchange, self.symbol, row, self.kline, conventions)
 
 
